@@ -1,0 +1,100 @@
+"""Recordings from a file or from standard input, streamed: memory does not grow with length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import soundfile
+
+from edgeaudio.audio.source import Source, check_finite, check_format, check_length
+from edgeaudio.errors import AudioFileError
+from edgeaudio.types import Block
+
+FORMATS = "WAV, FLAC, OGG or MP3"
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+_BLOCK = 16_384
+_MAX_VALUES = 2**20  # per block, over all channels, however many a header claims
+
+
+class FileSource(Source):
+    """A recording of any rate and channel count, in any format that libsndfile reads.
+
+    block: frames handed over at once.
+    Raises AudioFileError if the file is missing, unreadable, empty or too short.
+    """
+
+    def __init__(self, path: str | Path, *, block: int = _BLOCK) -> None:
+        self.name = str(path)
+        _check_path(Path(path))
+        self._open(str(path), block)
+        self.frames = self._file.frames
+        try:
+            check_length(self._file.frames, self.sample_rate, self.name)
+        except AudioFileError:
+            self.close()
+            raise
+
+    def _open(self, file: str | int, block: int) -> None:
+        try:
+            self._file = soundfile.SoundFile(file)
+        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+            raise AudioFileError(
+                f"{self.name} can't be read as sound ({_reason(error)}); expected {FORMATS}."
+            ) from None
+        self.sample_rate = self._file.samplerate
+        self.channels = self._file.channels
+        check_format(self.sample_rate, self.channels, self.name)
+        self._block = max(1, min(block, _MAX_VALUES // self.channels))
+
+    def blocks(self) -> Iterator[Block]:  # noqa: D102
+        start = 0
+        while True:
+            try:
+                samples = self._file.read(self._block, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                raise AudioFileError(
+                    f"{self.name} is damaged after {start / self.sample_rate:.1f} s "
+                    f"({_reason(error)})."
+                ) from None
+            if not len(samples):
+                break
+            check_finite(samples, start / self.sample_rate, self.name)
+            yield Block(samples, start)
+            start += len(samples)
+        # A header may promise more than the file holds.
+        check_length(start, self.sample_rate, self.name)
+
+    def close(self) -> None:  # noqa: D102
+        self._file.close()
+
+
+class PipeSource(FileSource):
+    """A WAV (or AU) stream on a file descriptor, as `arecord` and `sox` write it to a pipe.
+
+    Raises AudioFileError if what arrives is no such stream.
+    """
+
+    def __init__(self, descriptor: int = 0, *, block: int = 1024) -> None:
+        self.name = "standard input"
+        self._open(descriptor, block)
+
+
+def _check_path(path: Path) -> None:
+    if not path.exists():
+        raise AudioFileError(f"There is no file {path}.")
+    if path.is_dir():
+        raise AudioFileError(f"{path} is a folder, not a recording.")
+    try:
+        empty = path.stat().st_size == 0
+        path.open("rb").close()
+    except OSError as error:
+        raise AudioFileError(f"{path} can't be opened: {error.strerror}.") from None
+    if empty:
+        raise AudioFileError(f"{path} is empty (0 bytes).")
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return str(text).strip().rstrip(".")

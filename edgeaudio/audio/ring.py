@@ -1,0 +1,99 @@
+"""The ring buffer between the sound card's thread and ours."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from edgeaudio.types import F32, Block
+
+
+class RingBuffer:
+    """Holds `capacity` frames of float32 [frames, channels]; one writer, one reader.
+
+    Memory is taken once. The reader is woken once `batch` frames are there, not at every
+    write. When it is too slow, what arrives is dropped, counted in `lost`, and the next block
+    says that there was a gap.
+    """
+
+    def __init__(self, capacity: int, channels: int, batch: int = 1) -> None:
+        self._batch = min(batch, capacity)
+        self._data = np.zeros((capacity, channels), np.float32)
+        self._written = 0  # frames put in since the beginning
+        self._read = 0  # frames taken out since the beginning
+        self._lost_before_write = 0  # dropped so far: index of a frame = its position + this
+        self._lost_before_read = 0
+        self._gap_at: list[tuple[int, int]] = []  # (position, lost before it), not yet reached
+        self._arrived = threading.Condition()
+        self._closed = False
+
+    @property
+    def lost(self) -> int:
+        """Frames dropped so far, as far as they can be counted."""
+        return self._lost_before_write
+
+    def write(self, samples: F32, *, gap: bool = False) -> None:
+        """Copy `samples` in. `gap`: sound was lost before them, elsewhere and uncounted."""
+        with self._arrived:
+            free = len(self._data) - (self._written - self._read)
+            if gap:
+                self._mark_gap()
+            if len(samples) > free:
+                self._lost_before_write += len(samples)
+                self._mark_gap()
+            else:
+                self._copy_in(samples)
+            if self._ready():
+                self._arrived.notify()
+
+    def read(self, timeout: float) -> Block | None:
+        """What there is up to the next gap, at least `batch` frames where time allows.
+
+        None if nothing came within `timeout` seconds.
+        """
+        with self._arrived:
+            self._arrived.wait_for(self._ready, timeout)
+            if self._written == self._read:
+                return None
+            gap = bool(self._gap_at) and self._gap_at[0][0] == self._read
+            if gap:
+                self._lost_before_read = self._gap_at.pop(0)[1]
+            end = self._gap_at[0][0] if self._gap_at else self._written
+            samples = self._copy_out(min(end, self._written))
+            start = self._read + self._lost_before_read
+            self._read += len(samples)
+            return Block(samples, start, gap)
+
+    def close(self) -> None:
+        """Wake the reader; it gets what is left, then None."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be written."""
+        return self._closed
+
+    def _ready(self) -> bool:
+        return self._written - self._read >= self._batch or self._closed
+
+    def _mark_gap(self) -> None:
+        mark = (self._written, self._lost_before_write)
+        if self._gap_at and self._gap_at[-1][0] == self._written:
+            self._gap_at[-1] = mark
+        else:
+            self._gap_at.append(mark)
+
+    def _copy_in(self, samples: F32) -> None:
+        at = self._written % len(self._data)
+        first = min(len(samples), len(self._data) - at)
+        self._data[at : at + first] = samples[:first]
+        self._data[: len(samples) - first] = samples[first:]
+        self._written += len(samples)
+
+    def _copy_out(self, end: int) -> F32:
+        at, count = self._read % len(self._data), end - self._read
+        first = min(count, len(self._data) - at)
+        return np.concatenate([self._data[at : at + first], self._data[: count - first]])

@@ -1,0 +1,153 @@
+"""What every source of sound is, and the one that needs no sound card: an array."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+
+from edgeaudio.errors import AudioFileError
+from edgeaudio.types import F32, Block
+
+MIN_SECONDS = 0.1
+"""Shorter recordings are refused: there is nothing in them to hear."""
+
+_RATES = (1000, 768_000)
+
+
+class Source(ABC):
+    """Hands over blocks of float32 [frames, channels], in order, until it ends or is closed.
+
+    sample_rate: Hz. channels: count. frames: total number of frames where it is known ahead.
+    name: for messages.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None = None
+    name: str = ""
+    hung: bool = False
+    """Whether closing hung in the sound system: the process can then only leave by `os._exit`."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """The blocks. Raises AudioFileError or MicrophoneError when the sound can't be had."""
+
+    def close(self) -> None:  # noqa: B027  # most sources have nothing to let go of
+        """Let go of the device or file. May be called more than once."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class ArraySource(Source):
+    """Samples in memory: float [frames] or [frames, channels] in [-1, 1], as test double and API.
+
+    block: frames handed over at once, all at once if None.
+    Raises AudioFileError for values that are not finite.
+    """
+
+    def __init__(
+        self, samples: F32, sample_rate: int, *, block: int | None = None, name: str = "array"
+    ) -> None:
+        samples = np.asarray(samples, dtype=np.float32)
+        self._samples = samples[:, None] if samples.ndim == 1 else samples
+        check_format(sample_rate, self._samples.shape[1], name)
+        self.sample_rate = sample_rate
+        self.channels = self._samples.shape[1]
+        self.frames = len(self._samples)
+        self.name = name
+        self._block = block or max(self.frames, 1)
+
+    def blocks(self) -> Iterator[Block]:  # noqa: D102
+        for start in range(0, len(self._samples), self._block):
+            samples = self._samples[start : start + self._block]
+            check_finite(samples, start / self.sample_rate, self.name)
+            yield Block(samples, start)
+
+
+class LimitedSource(Source):
+    """The first `seconds` of another source."""
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        self._source = source
+        self._limit = math.ceil(seconds * source.sample_rate)
+        self.sample_rate = source.sample_rate
+        self.channels = source.channels
+        self.frames = None if source.frames is None else min(source.frames, self._limit)
+        self.name = source.name
+
+    def blocks(self) -> Iterator[Block]:  # noqa: D102
+        for block in self._source.blocks():
+            left = self._limit - block.start
+            if left > 0:
+                yield Block(block.samples[:left], block.start, block.gap)
+            if left <= len(block.samples):
+                return
+
+    def close(self) -> None:  # noqa: D102
+        self._source.close()
+
+
+class PacedSource(Source):
+    """Another source, no faster than real time (monotonic clock)."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.sample_rate = source.sample_rate
+        self.channels = source.channels
+        self.frames = source.frames
+        self.name = source.name
+
+    def blocks(self) -> Iterator[Block]:  # noqa: D102
+        begin = time.monotonic()
+        for block in self._source.blocks():
+            # A block exists once its last sample has been heard.
+            due = begin + (block.start + len(block.samples)) / self.sample_rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            yield block
+
+    def close(self) -> None:  # noqa: D102
+        self._source.close()
+
+
+def check_format(sample_rate: int, channels: int, name: str) -> None:
+    """Raise AudioFileError for a rate or channel count that no recording has."""
+    if not _RATES[0] <= sample_rate <= _RATES[1]:
+        raise AudioFileError(
+            f"{name} claims a sample rate of {sample_rate} Hz; expected {_RATES[0]} to {_RATES[1]}."
+        )
+    if channels < 1:
+        raise AudioFileError(f"{name} has no channels.")
+
+
+def check_finite(samples: F32, seconds: float, name: str) -> None:
+    """Raise AudioFileError if a value is NaN or infinite. `seconds`: where the block starts."""
+    if not np.isfinite(samples).all():
+        raise AudioFileError(
+            f"{name} holds samples that are no numbers (NaN or infinity), "
+            f"from about {seconds:.1f} s on; record or convert it anew."
+        )
+
+
+def check_length(frames: int, sample_rate: int, name: str) -> None:
+    """Raise AudioFileError for less than `MIN_SECONDS` of sound."""
+    if frames == 0:
+        raise AudioFileError(f"{name} holds no samples.")
+    if frames < MIN_SECONDS * sample_rate:
+        raise AudioFileError(
+            f"{name} is too short: {frames} samples ({frames / sample_rate:.3f} s), "
+            f"expected at least {MIN_SECONDS} s."
+        )

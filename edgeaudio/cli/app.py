@@ -1,0 +1,57 @@
+"""All commands under one name, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from edgeaudio.cli.classify import classify
+from edgeaudio.cli.demo import demo
+from edgeaudio.cli.devices import devices
+from edgeaudio.cli.export import export
+from edgeaudio.cli.listen import listen
+from edgeaudio.cli.train import train
+from edgeaudio.cli.verify import verify
+from edgeaudio.errors import EdgeAudioError
+
+EXIT_STATUSES = (
+    "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
+    "3 the model or head file is refused; 4 no microphone, or it stopped; 130 interrupted."
+)
+
+app = typer.Typer(
+    help="Hears what a machine is doing, on the machine.",
+    epilog=EXIT_STATUSES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _command in (demo, train, export, classify, listen, devices, verify):
+    app.command(epilog=EXIT_STATUSES)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"edgeaudio {version('edgeaudio')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+    ),
+) -> None:
+    """Hears what a machine is doing, on the machine."""
+
+
+def main() -> None:
+    """Entry point of `edgeaudio`. A user's mistake gets a sentence, never a traceback."""
+    try:
+        app()
+    except EdgeAudioError as error:
+        typer.echo(f"edgeaudio: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,69 @@
+"""What several commands share: options, progress, extras, the report of skipped files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeaudio.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from edgeaudio_export.datasets import Skipped
+
+ModelOption = Annotated[Path, typer.Option("--model", "-m", help="Model file (.onnx).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+HopOption = Annotated[
+    float | None,
+    typer.Option(help="Seconds between windows [default: the model's].", min=0.001, max=3600),
+]
+ExtractorOption = Annotated[str, typer.Option(help="Extractor id.")]
+
+_EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx")}
+_SHOWN = 20
+
+
+def require_extra(extra: str) -> None:
+    """Raise MissingExtraError unless the packages of `extra` are installed."""
+    missing = [name for name in _EXTRA_MODULES[extra] if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"This command needs {', '.join(missing)}, which a device does not have; "
+            f'on a workstation: pip install "edgeaudio[{extra}]"'
+        )
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float, float], None]]:
+    """A bar on standard error, with the time left; nothing where that is no terminal.
+
+    Gives a function that is told how much is done, and of how much.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def report_skipped(skipped: Sequence[Skipped], notes: Sequence[str] = ()) -> None:
+    """Name and count what was not used, on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    if not skipped:
+        return
+    typer.echo(f"skipped {len(skipped)} files:", err=True)
+    for item in skipped[:_SHOWN]:
+        typer.echo(f"  {item.path}: {item.reason}", err=True)
+    if len(skipped) > _SHOWN:
+        typer.echo(f"  ... and {len(skipped) - _SHOWN} more", err=True)

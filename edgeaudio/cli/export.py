@@ -1,0 +1,73 @@
+"""`edgeaudio export`: extractor and head to one model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeaudio.cli.common import (
+    ExtractorOption,
+    ForceOption,
+    progress_bar,
+    report_skipped,
+    require_extra,
+)
+
+if TYPE_CHECKING:
+    from edgeaudio_export.calibration import Calibration
+    from edgeaudio_export.extractors import Extractor
+
+
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write (.onnx).")],
+    extractor: ExtractorOption = "logmel-stats",
+    head: Annotated[
+        Path | None, typer.Option(help="Head file (.head); without it, the extractor alone.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Recordings that give level statistics and golden vectors. One window a class, "
+            "8 at most, is STORED in the model file.",
+        ),
+    ] = None,
+    horizon: Annotated[
+        float, typer.Option(help="Seconds that one live decision covers.", min=0.01, max=86_400)
+    ] = 5.0,
+    force: ForceOption = False,
+) -> None:
+    """Join extractor and head into ONE model file, with its contract and golden vectors."""
+    require_extra("export")
+    from edgeaudio.files import check_absent, write_atomic
+    from edgeaudio_export.assemble import assemble
+    from edgeaudio_export.extractors import get_extractor
+    from edgeaudio_export.heads import read_head
+
+    check_absent(output, overwrite=force)
+    found = get_extractor(extractor)
+    head_file = read_head(head) if head else None
+    calibration = _calibration(calibrate, found) if calibrate else None
+    data = assemble(found, head_file, horizon=horizon, calibration=calibration)
+    write_atomic(output, data, overwrite=force)
+    typer.echo(f"{output}: {len(data) / 1e6:.1f} MB, {_contents(found, head_file is not None)}.")
+    if calibration:
+        names = ", ".join(calibration.windows)
+        typer.echo(f"It holds one recorded window each of: {names} (for its self-test).")
+
+
+def _calibration(data: Path, extractor: Extractor) -> Calibration:
+    from edgeaudio_export.calibration import calibrate
+    from edgeaudio_export.datasets import load_dataset
+
+    dataset = load_dataset(data)
+    with progress_bar("calibrating") as progress:
+        calibration = calibrate(dataset, extractor, progress)
+    report_skipped(calibration.skipped, dataset.notes)
+    return calibration
+
+
+def _contents(extractor: Extractor, with_head: bool) -> str:
+    return f"{extractor.id} {'with a head' if with_head else 'without a head'}, float32"

@@ -1,0 +1,140 @@
+"""`edgeaudio listen`: decisions about live sound."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeaudio.cli.common import HopOption, JsonOption, ModelOption
+from edgeaudio.errors import EdgeAudioError
+
+if TYPE_CHECKING:
+    from edgeaudio.audio.source import Source
+    from edgeaudio.model import Model
+    from edgeaudio.sinks.base import Sink
+
+
+_PACED_BLOCK = 512
+"""Frames: small, so that decisions come when they are due."""
+
+
+def listen(
+    model: ModelOption,
+    source: Annotated[
+        str, typer.Option(help="mic, file:PATH, or - for a WAV stream on standard input.")
+    ] = "mic",
+    device: Annotated[
+        str | None, typer.Option(help="Microphone: index, name, or part of it.")
+    ] = None,
+    hop: HopOption = None,
+    horizon: Annotated[
+        float | None,
+        typer.Option(help="Seconds that one decision covers [default: the model's].", min=0.01),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop after so much sound.", min=0.01)
+    ] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Read file:PATH no faster than it would sound.")
+    ] = False,
+    block: Annotated[
+        int | None, typer.Option(help="Frames read from file:PATH at once.", min=1)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Listen, and decide at every hop about the last few seconds (the horizon).
+
+    On a terminal: a live view. With --json, or into a pipe: one JSON object a decision.
+    Ends with a file's end, after --seconds, or with Ctrl-C (exit status 0).
+    """
+    # numpy's matrix library would otherwise keep a buffer for every core; none is used here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from edgeaudio.memory import give_back, one_arena
+    from edgeaudio.model import load_model
+
+    one_arena()
+    loaded = load_model(model)
+    opened = _open_source(source, device, block or (_PACED_BLOCK if realtime else None))
+    give_back()
+    status = 0
+    try:
+        _run(loaded, _limited(opened, seconds, realtime), hop, horizon, as_json=as_json)
+    except EdgeAudioError as error:
+        typer.echo(f"edgeaudio: {error}", err=True)
+        status = error.exit_status
+    finally:
+        opened.close()
+    if opened.hung:  # the interpreter's own exit would wait for PortAudio, for ever
+        sys.stdout.flush()
+        os._exit(status)
+    raise typer.Exit(status)
+
+
+def _open_source(source: str, device: str | None, block: int | None) -> Source:
+    if device is not None and source != "mic":
+        raise EdgeAudioError(f"--device names a microphone, but the source is {source!r}.")
+    if source == "mic":
+        from edgeaudio.audio.microphone import MicrophoneSource
+
+        return MicrophoneSource(device)
+    from edgeaudio.audio.file import FileSource, PipeSource
+
+    if source == "-":
+        return PipeSource()
+    if source.startswith("file:") and len(source) > len("file:"):
+        path = source.removeprefix("file:")
+        return FileSource(path, block=block) if block else FileSource(path)
+    raise EdgeAudioError(f"There is no source {source!r}; expected mic, file:PATH, or -.")
+
+
+def _limited(source: Source, seconds: float | None, realtime: bool) -> Source:
+    from edgeaudio.audio.source import LimitedSource, PacedSource
+
+    if seconds is not None:
+        source = LimitedSource(source, seconds)
+    return PacedSource(source) if realtime else source
+
+
+def _run(
+    model: Model, source: Source, hop: float | None, horizon: float | None, *, as_json: bool
+) -> None:
+    from edgeaudio.listen import decisions
+
+    signal.signal(signal.SIGTERM, _stop)
+    where = f"{source.name}, {source.sample_rate} Hz, {source.channels} channel(s)"
+    sink = _sink(model, where, hop, horizon, as_json=as_json)
+    try:
+        for _ in decisions(model, source, [sink], hop=hop, horizon=horizon):
+            pass
+    except KeyboardInterrupt:  # how listening normally ends
+        pass
+    finally:
+        sink.close()
+
+
+def _sink(
+    model: Model, where: str, hop: float | None, horizon: float | None, *, as_json: bool
+) -> Sink:
+    if as_json or not sys.stdout.isatty():
+        from edgeaudio.sinks.jsonlines import JsonLines
+
+        typer.echo(f"edgeaudio: listening to {where}", err=True)
+        return JsonLines(sys.stdout)
+    from rich.console import Console
+
+    from edgeaudio.decide.horizon import windows_in
+    from edgeaudio.pipeline import window_spec
+    from edgeaudio.sinks.terminal import LiveView
+
+    spec = window_spec(model, hop)
+    windows = windows_in(model.contract.horizon if horizon is None else horizon, spec)
+    return LiveView(Console(), f"listening to {where}", model.labels, windows, spec.sample_rate)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

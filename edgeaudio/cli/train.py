@@ -1,0 +1,58 @@
+"""`edgeaudio train`: labelled recordings to a head file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgeaudio.cli.common import (
+    ExtractorOption,
+    ForceOption,
+    HopOption,
+    progress_bar,
+    report_skipped,
+    require_extra,
+)
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="Folder with a sub-folder a class, or a CSV manifest.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Head file to write (.head).")],
+    extractor: ExtractorOption = "logmel-stats",
+    head: Annotated[str, typer.Option(help="Head: svm.")] = "svm",
+    fusion: Annotated[
+        Literal["late", "early", "early-mean"],
+        typer.Option(
+            help="late: sum of window likelihoods; early: maximum of embeddings, then the head; "
+            "early-mean: their mean, then the head."
+        ),
+    ] = "late",
+    hop: HopOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Train a head on labelled recordings.
+
+    A manifest has the columns path and label, and may have group, fold and split; with a split
+    column, the rows that say `train` are used. WAV, FLAC, OGG and MP3, any rate and channels.
+    """
+    require_extra("export")
+    from edgeaudio.files import check_absent
+    from edgeaudio_export.datasets import load_dataset
+    from edgeaudio_export.extractors import get_extractor
+    from edgeaudio_export.heads import write_head
+    from edgeaudio_export.train import train_head
+
+    check_absent(output, overwrite=force)
+    found = get_extractor(extractor)
+    dataset = load_dataset(data)
+    with progress_bar("embedding") as progress:
+        trained = train_head(dataset, found, head, fusion, hop=hop, progress=progress)
+    write_head(trained.head, output, overwrite=force)
+    report_skipped(trained.dataset.skipped, trained.dataset.notes)
+    for label, count in trained.dataset.counts.items():
+        typer.echo(f"{count:6d} recordings  {label}")
+    typer.echo(f"{output}: {head} on {extractor}, {fusion} fusion. Next: edgeaudio export")

@@ -1,0 +1,75 @@
+"""`edgeaudio verify`: what is in a model file, and whether it holds on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgeaudio.contract import Contract, Tolerance
+    from edgeaudio.model import GoldenResult
+
+
+def verify(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.onnx).")],
+) -> None:
+    """Show a model file's contract and run its golden vectors on this machine."""
+    from edgeaudio.model import load_model, require_golden
+
+    loaded = load_model(model, self_test=False)
+    typer.echo(f"{model}: {model.stat().st_size / 1e6:.1f} MB, digest holds\n")
+    for name, value in _contract_lines(loaded.contract):
+        typer.echo(f"  {name:14s} {value}")
+    typer.echo("")
+    results = loaded.self_test()
+    _print_golden(results, loaded.contract.tolerance)
+    require_golden(results, model)
+    typer.echo(f"{model} can be used here.")
+
+
+def _contract_lines(contract: Contract) -> list[tuple[str, str]]:
+    e, rate = contract.extractor, contract.extractor.sample_rate
+    lines = [
+        ("schema", f"version {contract.schema_version}, exported {contract.created}"),
+        ("extractor", f"{e.id}, {e.dimensions} dimensions, digest {e.digest[:16]}"),
+        (
+            "input",
+            f"{rate} Hz mono, window {e.window / rate:g} s, hop {e.hop / rate:g} s, "
+            f"incomplete tail: {e.tail}",
+        ),
+        ("resampler", f"{e.resampler} in training"),
+        ("horizon", f"{contract.horizon:g} s"),
+        ("made with", _pairs(contract.versions)),
+    ]
+    if contract.head:
+        h = contract.head
+        lines += [
+            ("head", f"{h.kind}, {h.normaliser} normaliser, {h.fusion} fusion"),
+            ("labels", ", ".join(h.labels)),
+        ]
+        if h.training:
+            t = h.training
+            lines += [
+                ("trained on", f"{_pairs(t.recordings)} recordings, {t.skipped} skipped, {t.date}"),
+                ("data digest", t.dataset_digest[:16]),
+            ]
+    if contract.levels:
+        v = contract.levels
+        lines.append(("levels", f"median {v.p50} dBFS RMS, 90 % in {v.p05} to {v.p95} dBFS"))
+    return [*lines, ("licences", "; ".join(contract.licences) or "no weights inside")]
+
+
+def _print_golden(results: tuple[GoldenResult, ...], limit: Tolerance) -> None:
+    heads = (f"embedding (<= {limit.embedding:g})", f"likelihood (<= {limit.likelihood:g})")
+    typer.echo(f"  {'golden vectors':16s} {heads[0]:>21s} {heads[1]:>23s}")
+    for r in results:
+        verdict = "holds" if r.holds else "FAILS"
+        typer.echo(f"  {r.name:16s} {r.embedding:21.2g} {r.likelihood:23.2g}   {verdict}")
+    typer.echo("")
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())

@@ -1,0 +1,224 @@
+"""The contract: what a model file says about itself, as JSON in its metadata.
+
+Read by the runtime, written by the export stage. Sizes are in samples at the model's rate,
+levels in dBFS (0 dBFS = a full-scale sine has peak 1), arrays are base64 of zlib-compressed
+little-endian values.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeaudio import codec
+from edgeaudio.types import F32, RESERVED_LABELS, FusionName, Tail, WindowSpec
+
+KEY = "edgeaudio.contract"
+HEAD_KEY = "edgeaudio.head"
+SCHEMA_VERSION = 1
+
+_MAX_ARRAY_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorInfo:
+    """Window to embedding. `digest`: SHA-256 of its weights, or of its definition.
+
+    `resampler`: the one that the training data went through, with its version.
+    """
+
+    id: str
+    digest: str
+    dimensions: int
+    sample_rate: int
+    window: int
+    hop: int
+    tail: Tail
+    resampler: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a head was trained on. `recordings` and `windows` count by label."""
+
+    dataset_digest: str
+    recordings: dict[str, int]
+    windows: dict[str, int]
+    skipped: int
+    date: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadInfo:
+    """Embedding to likelihoods. `fusion`: how windows become one decision."""
+
+    kind: str
+    normaliser: str
+    labels: tuple[str, ...]
+    fusion: FusionName
+    extractor_id: str
+    extractor_digest: str
+    training: Training | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """RMS level of the calibration windows in dBFS: percentiles over `windows` windows."""
+
+    windows: int
+    p05: float
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenVector:
+    """A window with what the model said of it at export.
+
+    samples: packed int16 [window], to be divided by 32768.
+    embedding, likelihood: packed float32 [D] and [C].
+    """
+
+    name: str
+    samples: str
+    embedding: str
+    likelihood: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How closely golden vectors must hold.
+
+    embedding: relative L2 distance. likelihood: largest absolute difference.
+    """
+
+    embedding: float = 1e-4
+    likelihood: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Everything but the graph. `head_graph`: base64 of the ONNX graph embedding -> likelihood.
+
+    horizon: seconds that one live decision covers, unless the user says otherwise.
+    A file without a head is an extractor on its own.
+    """
+
+    schema_version: int
+    created: str
+    extractor: ExtractorInfo
+    head: HeadInfo | None
+    head_graph: str
+    horizon: float
+    licences: tuple[str, ...]
+    versions: dict[str, str]
+    golden: tuple[GoldenVector, ...]
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    levels: Levels | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the likelihoods; empty without a head."""
+        return self.head.labels if self.head else ()
+
+    @property
+    def window_spec(self) -> WindowSpec:
+        """How sound is cut for this model."""
+        e = self.extractor
+        return WindowSpec(e.sample_rate, e.window, e.hop, e.tail)
+
+
+def to_json(contract: Contract | HeadInfo) -> str:
+    """The text that goes into the metadata."""
+    return codec.dumps(contract)
+
+
+def contract_from_json(text: str) -> Contract:
+    """Read and check a contract. Raises ValueError with the field that is wrong.
+
+    Another schema version is reported as such before anything else is looked at.
+    """
+    version = codec.loads(_Version, text, "contract").schema_version
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"it has schema version {version}, this edgeaudio reads {SCHEMA_VERSION}; "
+            + ("update edgeaudio" if version > SCHEMA_VERSION else "export the model anew")
+        )
+    contract = codec.loads(Contract, text, "contract")
+    _check_extractor(contract.extractor)
+    if contract.head:
+        check_labels(contract.head.labels)
+    if not contract.golden:
+        raise ValueError("contract.golden is empty")
+    return contract
+
+
+def head_from_json(text: str) -> HeadInfo:
+    """Read and check what a head file says about itself. Raises ValueError."""
+    head = codec.loads(HeadInfo, text, "head")
+    check_labels(head.labels)
+    return head
+
+
+def check_labels(labels: tuple[str, ...]) -> None:
+    """Raise ValueError unless `labels` can tell classes apart for a person and a machine."""
+    folded: dict[str, str] = {}
+    for label in labels:
+        if not label.strip():
+            raise ValueError("a label is empty")
+        if label in RESERVED_LABELS:
+            raise ValueError(f"the label {label!r} is reserved for decisions about the input")
+        other = folded.setdefault(label.strip().casefold(), label)
+        if labels.count(label) > 1 or other != label:
+            raise ValueError(f"the labels {other!r} and {label!r} differ in case or spaces only")
+    if len(labels) < 2:
+        raise ValueError(f"at least two labels are needed, found {list(labels)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    schema_version: int
+
+
+def _check_extractor(info: ExtractorInfo) -> None:
+    for name, low, high in (
+        ("sample_rate", 1000, 768_000),
+        ("window", 1, 60 * 768_000),
+        ("hop", 1, 60 * 768_000),
+        ("dimensions", 1, 1_000_000),
+    ):
+        value = getattr(info, name)
+        if not low <= value <= high:
+            raise ValueError(f"contract.extractor.{name} is {value}, outside {low}..{high}")
+
+
+def pack(array: NDArray[Any]) -> str:
+    """Base64 of the zlib-compressed little-endian bytes of `array` (int16 or float32)."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return base64.b64encode(zlib.compress(little.tobytes(), 9)).decode("ascii")
+
+
+def unpack(text: str, dtype: str, length: int) -> NDArray[Any]:
+    """Inverse of `pack`. Raises ValueError unless exactly `length` values come out."""
+    size = np.dtype(dtype).itemsize * length
+    if size > _MAX_ARRAY_BYTES:
+        raise ValueError(f"a packed array of {size} bytes is larger than any golden vector")
+    try:
+        inflate = zlib.decompressobj()
+        raw = inflate.decompress(base64.b64decode(text, validate=True), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"a packed array is damaged: {error}") from None
+    if len(raw) != size:
+        raise ValueError(f"a packed array holds {len(raw)} bytes, expected {size}")
+    return np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).astype(dtype)
+
+
+def golden_samples(vector: GoldenVector, window: int) -> F32:
+    """Samples of a golden vector, float32 [window]."""
+    return (unpack(vector.samples, "int16", window) / 32768.0).astype(np.float32)

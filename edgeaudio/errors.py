@@ -1,0 +1,56 @@
+"""Everything that edgeaudio raises on purpose.
+
+EdgeAudioError              exit status 2: a request that can't be carried out
+ ├── AudioFileError         1: a recording can't be read as sound
+ ├── DataError              2: a data set can't be trained on
+ ├── OutputExistsError      2: a file would be overwritten
+ ├── MissingExtraError      2: an optional package is not installed
+ ├── ModelFileError         3: a model file is not ours, damaged, or from another version
+ │    └── GoldenVectorError 3: a model file gives other numbers here than where it was made
+ └── MicrophoneError        4: no microphone, or it stopped delivering
+
+Each message is one or two sentences for the person who reads it: what was wrong, with the
+value, what was expected, what to do. The command line prints it and ends with the status.
+"""
+
+from __future__ import annotations
+
+
+class EdgeAudioError(Exception):
+    """Root of the tree. `exit_status` is what the command line ends with."""
+
+    exit_status = 2
+
+
+class AudioFileError(EdgeAudioError):
+    """A recording is missing, unreadable, empty, too short, or holds values that are no sound."""
+
+    exit_status = 1
+
+
+class DataError(EdgeAudioError):
+    """A data set can't be used: no classes, contradictory labels, nothing readable."""
+
+
+class OutputExistsError(EdgeAudioError):
+    """The output is there already, and overwriting was not asked for."""
+
+
+class MissingExtraError(EdgeAudioError):
+    """A command needs an optional package; the message names the extra that brings it."""
+
+
+class ModelFileError(EdgeAudioError):
+    """A model or head file is not ours, damaged, or has another schema version."""
+
+    exit_status = 3
+
+
+class GoldenVectorError(ModelFileError):
+    """The golden vectors of a model file don't hold on this machine."""
+
+
+class MicrophoneError(EdgeAudioError):
+    """There is no such microphone, it can't be opened, or it stopped delivering."""
+
+    exit_status = 4

@@ -1,0 +1,149 @@
+"""Extractor and head to ONE model file, with its contract and golden vectors, sealed."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from edgeaudio import contract as contracts
+from edgeaudio import seal
+from edgeaudio.audio.resample import resampler_name
+from edgeaudio.contract import Contract, ExtractorInfo, GoldenVector
+from edgeaudio.errors import EdgeAudioError
+from edgeaudio.model import load_model, open_session
+from edgeaudio.types import F32
+from edgeaudio_export.calibration import Calibration
+from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.golden import generated_windows, on_grid
+from edgeaudio_export.graphs import IR_VERSION, OPSET, set_metadata
+from edgeaudio_export.heads.file import HeadFile
+from edgeaudio_export.versions import versions
+
+DEFAULT_HORIZON = 5.0  # seconds
+
+
+def assemble(
+    extractor: Extractor,
+    head: HeadFile | None,
+    *,
+    horizon: float = DEFAULT_HORIZON,
+    calibration: Calibration | None = None,
+) -> bytes:
+    """The bytes of a model file; it has been loaded and has passed its own golden vectors.
+
+    horizon: seconds that one live decision covers. Without a head the file is an extractor.
+    Raises EdgeAudioError if the head was trained on another extractor.
+    """
+    network = extractor.graph()
+    _check_match(extractor, head, horizon)
+    model = join(network, head.graph if head else None)
+    windows = generated_windows(extractor.window, extractor.sample_rate)
+    windows |= calibration.windows if calibration else {}
+    contract = Contract(
+        schema_version=contracts.SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        extractor=ExtractorInfo(
+            id=extractor.id,
+            digest=extractor.digest,
+            dimensions=extractor.dimensions,
+            sample_rate=extractor.sample_rate,
+            window=extractor.window,
+            hop=extractor.default_hop,
+            tail="drop",
+            resampler=resampler_name(),
+        ),
+        head=head.info if head else None,
+        head_graph=_encode(head.graph) if head else "",
+        horizon=horizon,
+        licences=extractor.licences,
+        versions=versions("onnx"),
+        golden=golden_vectors(model, windows, with_head=head is not None),
+        levels=calibration.levels if calibration else None,
+    )
+    set_metadata(model, {contracts.KEY: contracts.to_json(contract), seal.KEY: seal.BLANK})
+    data = seal.seal(model.SerializeToString())
+    _prove(data)
+    return data
+
+
+def join(network: onnx.ModelProto, head: onnx.ModelProto | None) -> onnx.ModelProto:
+    """One graph `pcm` -> `embedding`, `likelihood`; only `embedding` without a head."""
+    parts = [network.graph] + ([head.graph] if head else [])
+    inner = {name for part in parts[1:] for node in part.node for name in node.output}
+    outer = {name for node in network.graph.node for name in node.output}
+    names = {name: f"head.{name}" for name in inner & outer}
+    nodes = [*network.graph.node]
+    for node in parts[1].node if head else ():
+        renamed = onnx.NodeProto()
+        renamed.CopyFrom(node)
+        renamed.input[:] = [names.get(n, n) for n in node.input]
+        renamed.output[:] = [names.get(n, n) for n in node.output]
+        nodes.append(renamed)
+    graph = helper.make_graph(
+        nodes,
+        "edgeaudio",
+        [*network.graph.input],
+        [output for part in parts for output in part.output],
+        [tensor for part in parts for tensor in part.initializer],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="edgeaudio",
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def golden_vectors(
+    model: onnx.ModelProto, windows: dict[str, F32], *, with_head: bool
+) -> tuple[GoldenVector, ...]:
+    """What `model` says here of each window float32 [samples], put on the 16-bit grid first."""
+    session = open_session(model.SerializeToString())
+    outputs = ["embedding", "likelihood"] if with_head else ["embedding"]
+    vectors = []
+    for name, window in windows.items():
+        grid = on_grid(window)
+        values = session.run(outputs, {"pcm": (grid / 32768.0).astype(np.float32)[None]})
+        likelihood = values[1][0] if with_head else np.zeros(0, np.float32)
+        packed = (contracts.pack(a) for a in (grid, values[0][0], likelihood))
+        vectors.append(GoldenVector(name, *packed))
+    return tuple(vectors)
+
+
+def _check_match(extractor: Extractor, head: HeadFile | None, horizon: float) -> None:
+    window = extractor.window / extractor.sample_rate
+    if horizon < window:
+        raise EdgeAudioError(
+            f"A horizon of {horizon} s is shorter than one window of {extractor.id} ({window} s)."
+        )
+    if head is None:
+        return
+    if head.info.extractor_id != extractor.id:
+        raise EdgeAudioError(
+            f"This head was trained on {head.info.extractor_id!r}, not on {extractor.id!r}."
+        )
+    if head.info.extractor_digest != extractor.digest:
+        raise EdgeAudioError(
+            f"This head was trained on another version of {extractor.id!r} than the one at hand "
+            f"({head.info.extractor_digest[:12]} against {extractor.digest[:12]}); train it anew."
+        )
+
+
+def _encode(graph: onnx.ModelProto) -> str:
+    return base64.b64encode(graph.SerializeToString()).decode("ascii")
+
+
+def _prove(data: bytes) -> None:
+    """Load the bytes as a device would, before anybody sees them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(data)
+        load_model(path)

@@ -1,0 +1,43 @@
+"""Class folders: each sub-folder is a class, each audio file below it a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeaudio.audio.file import SUFFIXES
+from edgeaudio.errors import DataError
+from edgeaudio_export.datasets.recordings import Dataset, Recording, Skipped
+
+
+def read_folders(root: Path) -> Dataset:
+    """Read a folder with one sub-folder a class; hidden files are passed over.
+
+    Raises DataError if there is no sub-folder.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not folders:
+        raise DataError(f"{root} has no sub-folders; expected one a class, with recordings in it.")
+    recordings: list[Recording] = []
+    skipped: list[Skipped] = []
+    for folder in folders:
+        files = _files(folder)
+        if not files:
+            skipped.append(Skipped(folder, folder.name, "the folder is empty"))
+        for path in files:
+            if path.suffix.lower() in SUFFIXES:
+                recordings.append(Recording(path, folder.name))
+            else:
+                reason = f"not a recording by its name (expected {', '.join(SUFFIXES)})"
+                skipped.append(Skipped(path, folder.name, reason))
+    beside = [p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
+    notes = [f"{len(beside)} recordings beside the class folders are not used"] if beside else []
+    return Dataset(root, tuple(recordings), tuple(skipped), tuple(notes))
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (p for p in folder.rglob("*") if p.is_file())
+    return sorted(p for p in found if not _hidden(p.relative_to(folder)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

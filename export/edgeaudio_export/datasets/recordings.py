@@ -1,0 +1,117 @@
+"""What a data set is, whatever it was read from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeaudio.contract import check_labels
+from edgeaudio.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One labelled file. group: never to be torn apart by a split. fold, split: as given."""
+
+    path: Path
+    label: str
+    group: str | None = None
+    fold: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that could not be used, and why."""
+
+    path: Path
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled recordings, in a fixed order. notes: what the reader should be told."""
+
+    root: Path
+    recordings: tuple[Recording, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, sorted, also those whose files were all skipped."""
+        used, unused = {r.label for r in self.recordings}, {s.label for s in self.skipped}
+        return tuple(sorted(used | unused))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Usable recordings by label."""
+        found = Counter(r.label for r in self.recordings)
+        return {label: found[label] for label in self.labels}
+
+    def training(self) -> Dataset:
+        """What `train` uses: all, or the rows whose split is `train` where splits are given.
+
+        Raises DataError if splits are given and none is `train`.
+        """
+        splits = {r.split for r in self.recordings} - {None}
+        if not splits:
+            return self
+        chosen = tuple(r for r in self.recordings if r.split == "train")
+        if not chosen:
+            raise DataError(
+                f"{self.root} has a split column, but no row says 'train'; "
+                f"found: {', '.join(sorted(map(str, splits)))}."
+            )
+        return Dataset(self.root, chosen, self.skipped, self.notes)
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read class folders or a CSV manifest.
+
+    Raises DataError if `path` is neither, or holds fewer than two classes, or labels that
+    differ in case only, or the same file under two labels.
+    """
+    from edgeaudio_export.datasets.folders import read_folders
+    from edgeaudio_export.datasets.manifest import read_manifest
+
+    if not path.exists():
+        raise DataError(f"There is no {path}; give a folder of class folders, or a CSV manifest.")
+    dataset = read_folders(path) if path.is_dir() else read_manifest(path)
+    try:
+        check_labels(dataset.labels)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from None
+    check_not_empty(dataset)
+    return dataset
+
+
+def check_not_empty(dataset: Dataset) -> None:
+    """Raise DataError if a class has no usable recording left."""
+    empty = [label for label, count in dataset.counts.items() if count == 0]
+    if empty:
+        reasons = "; ".join(f"{s.path}: {s.reason}" for s in dataset.skipped if s.label == empty[0])
+        raise DataError(
+            f"{dataset.root}: no usable recording is left of the class {empty[0]!r}"
+            + (f" ({_shorten(reasons)})." if reasons else ".")
+        )
+
+
+def dataset_digest(recordings: Iterable[Recording]) -> str:
+    """SHA-256 over labels and contents, whatever the order and the names of the files."""
+    lines = sorted(f"{r.label}\t{file_digest(r.path)}\n" for r in recordings)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 300 else text[:297] + "..."

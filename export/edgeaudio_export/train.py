@@ -1,0 +1,87 @@
+"""Labelled recordings to a head file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeaudio.contract import HeadInfo, Training
+from edgeaudio.decide.fusion import pool
+from edgeaudio.errors import EdgeAudioError
+from edgeaudio.types import F32, FusionName
+from edgeaudio_export.datasets.recordings import Dataset, dataset_digest
+from edgeaudio_export.embed import Embedded, Progress, embed_dataset
+from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.heads.file import HeadFile
+from edgeaudio_export.heads.svm import SvmHead
+from edgeaudio_export.versions import versions
+
+HEADS = {SvmHead.kind: SvmHead}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A head, and the data set as it was really used."""
+
+    head: HeadFile
+    dataset: Dataset
+
+
+def train_head(
+    dataset: Dataset,
+    extractor: Extractor,
+    kind: str,
+    fusion: FusionName,
+    *,
+    hop: float | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Trained:
+    """Fit a head on all recordings (on the rows whose split is `train`, where splits are given).
+
+    With late fusion each window is an example, with early fusion each recording, pooled.
+    hop: seconds between windows, half a window if None.
+    Raises EdgeAudioError for an unknown head, DataError if a class has no usable recording.
+    """
+    if kind not in HEADS:
+        raise EdgeAudioError(f"There is no head {kind!r}; there is: {', '.join(sorted(HEADS))}.")
+    embedded = embed_dataset(dataset.training(), extractor, hop, progress)
+    X, y = examples(embedded, fusion)
+    head = HEADS[kind]().fit(X, y)
+    head.check_graph(X[:: max(1, len(X) // 256)])
+    info = HeadInfo(
+        kind=head.kind,
+        normaliser=head.normaliser,
+        labels=tuple(map(str, head.classes_)),
+        fusion=fusion,
+        extractor_id=extractor.id,
+        extractor_digest=extractor.digest,
+        training=_summary(embedded),
+    )
+    return Trained(HeadFile(info, head.graph()), embedded.dataset)
+
+
+def examples(embedded: Embedded, fusion: FusionName) -> tuple[F32, NDArray[np.str_]]:
+    """What a head is fitted on: embeddings [N, D] and their N labels."""
+    labels = [r.label for r in embedded.dataset.recordings]
+    if fusion == "late":
+        counts = [len(e) for e in embedded.embeddings]
+        return np.concatenate(embedded.embeddings), np.repeat(labels, counts)
+    return np.stack([pool(fusion, e) for e in embedded.embeddings]), np.array(labels)
+
+
+def _summary(embedded: Embedded) -> Training:
+    dataset = embedded.dataset
+    windows = dict.fromkeys(dataset.labels, 0)
+    for recording, embeddings in zip(dataset.recordings, embedded.embeddings, strict=True):
+        windows[recording.label] += len(embeddings)
+    return Training(
+        dataset_digest=dataset_digest(dataset.recordings),
+        recordings=dataset.counts,
+        windows=windows,
+        skipped=len(dataset.skipped),
+        date=datetime.now(UTC).date().isoformat(),
+        versions=versions("scikit-learn", "soxr", "soundfile"),
+    )
