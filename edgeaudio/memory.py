@@ -5,6 +5,7 @@ Only glibc has these knobs; elsewhere both functions do nothing.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
 _M_ARENA_MAX = -8  # <malloc.h>
@@ -21,7 +22,5 @@ def give_back() -> None:
 
 
 def _call(name: str, *arguments: int) -> None:
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         getattr(ctypes.CDLL(None), name)(*arguments)
-    except (AttributeError, OSError):
-        pass

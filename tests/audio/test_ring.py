@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeaudio.audio.ring import RingBuffer
+
+
+def ramp(start: int, count: int) -> np.ndarray:
+    return np.arange(start, start + count, dtype=np.float32)[:, None]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=60))
+def test_every_frame_comes_out_at_its_index_or_is_counted_lost(steps: list) -> None:
+    ring = RingBuffer(50, 1)
+    written, received = 0, 0
+    for is_write, count in [*steps, (False, 0), (False, 0), (False, 0)]:
+        if is_write:
+            ring.write(ramp(written, count))
+            written += count
+            continue
+        block = ring.read(timeout=0)
+        if block is not None:
+            # The value of each frame is its index among all frames ever written.
+            assert np.array_equal(block.samples, ramp(block.start, len(block.samples)))
+            received += len(block.samples)
+    while (block := ring.read(timeout=0)) is not None:
+        assert np.array_equal(block.samples, ramp(block.start, len(block.samples)))
+        received += len(block.samples)
+    assert received + ring.lost == written
+
+
+def test_a_loss_is_declared_on_the_block_after_it() -> None:
+    ring = RingBuffer(10, 1)
+    ring.write(ramp(0, 8))
+    ring.write(ramp(8, 5))  # no room
+    first = ring.read(0)
+    assert first is not None
+    assert (first.start, len(first.samples), first.gap) == (0, 8, False)
+    ring.write(ramp(13, 4))
+    second = ring.read(0)
+    assert second is not None
+    assert (second.start, len(second.samples), second.gap) == (13, 4, True)
+    assert ring.lost == 5
+
+
+def test_an_uncounted_loss_splits_the_blocks() -> None:
+    ring = RingBuffer(20, 1)
+    ring.write(ramp(0, 5))
+    ring.write(ramp(5, 5), gap=True)
+    blocks = [ring.read(0), ring.read(0)]
+    assert [(b.start, len(b.samples), b.gap) for b in blocks if b] == [(0, 5, False), (5, 5, True)]
+
+
+def test_what_was_read_does_not_change_when_the_ring_wraps() -> None:
+    ring = RingBuffer(4, 1)
+    ring.write(ramp(0, 4))
+    block = ring.read(0)
+    ring.write(ramp(4, 4))
+    assert block is not None
+    assert np.array_equal(block.samples, ramp(0, 4))
+
+
+def test_reader_sleeps_until_a_batch_is_there() -> None:
+    ring = RingBuffer(100, 1, batch=10)
+    got: list[int] = []
+    reader = threading.Thread(target=lambda: got.append(len(ring.read(5.0).samples)))  # type: ignore[union-attr]
+    reader.start()
+    ring.write(ramp(0, 4))
+    ring.write(ramp(4, 6))
+    reader.join(5.0)
+    assert got == [10]
+
+
+def test_what_is_left_comes_out_after_closing_then_none() -> None:
+    ring = RingBuffer(100, 1, batch=50)
+    ring.write(ramp(0, 3))
+    ring.close()
+    block = ring.read(5.0)
+    assert block is not None
+    assert len(block.samples) == 3
+    assert ring.read(5.0) is None
