@@ -165,7 +165,7 @@ def require_golden(results: tuple[GoldenResult, ...], path: Path) -> None:
     """Raise GoldenVectorError unless every result holds."""
     failed = [r for r in results if not r.holds]
     if failed:
-        worst = max(failed, key=lambda r: r.embedding)
+        worst = max(failed, key=lambda r: max(r.embedding, r.likelihood))
         raise GoldenVectorError(
             f"{path} does not compute here what it computed where it was exported: "
             f"{len(failed)} of {len(results)} golden vectors fail, {worst.name!r} by "
