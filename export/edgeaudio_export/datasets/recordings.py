@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeaudio.contract import check_labels
 from edgeaudio.errors import DataError
 
 
@@ -68,26 +67,6 @@ class Dataset:
                 f"found: {', '.join(sorted(map(str, splits)))}."
             )
         return Dataset(self.root, chosen, self.skipped, self.notes)
-
-
-def load_dataset(path: Path) -> Dataset:
-    """Read class folders or a CSV manifest.
-
-    Raises DataError if `path` is neither, or holds fewer than two classes, or labels that
-    differ in case only, or the same file under two labels.
-    """
-    from edgeaudio_export.datasets.folders import read_folders
-    from edgeaudio_export.datasets.manifest import read_manifest
-
-    if not path.exists():
-        raise DataError(f"There is no {path}; give a folder of class folders, or a CSV manifest.")
-    dataset = read_folders(path) if path.is_dir() else read_manifest(path)
-    try:
-        check_labels(dataset.labels)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}.") from None
-    check_not_empty(dataset)
-    return dataset
 
 
 def check_not_empty(dataset: Dataset) -> None:

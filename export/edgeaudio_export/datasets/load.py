@@ -1,0 +1,28 @@
+"""From a path to a data set, whatever lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeaudio.contract import check_labels
+from edgeaudio.errors import DataError
+from edgeaudio_export.datasets.folders import read_folders
+from edgeaudio_export.datasets.manifest import read_manifest
+from edgeaudio_export.datasets.recordings import Dataset, check_not_empty
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read class folders or a CSV manifest.
+
+    Raises DataError if `path` is neither, or holds fewer than two classes, or labels that
+    differ in case only, or the same file under two labels.
+    """
+    if not path.exists():
+        raise DataError(f"There is no {path}; give a folder of class folders, or a CSV manifest.")
+    dataset = read_folders(path) if path.is_dir() else read_manifest(path)
+    try:
+        check_labels(dataset.labels)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from None
+    check_not_empty(dataset)
+    return dataset
