@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MicrophoneError,
         MissingExtraError,
         ModelFileError,
+        OutputError,
         OutputExistsError,
     )
     from edgeaudio.hear import get_scene_embeddings, get_timestamp_embeddings
@@ -41,6 +42,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Model": "model",
     "ModelFileError": "errors",
+    "OutputError": "errors",
     "OutputExistsError": "errors",
     "Prediction": "types",
     "Quality": "types",
@@ -64,6 +66,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelFileError",
+    "OutputError",
     "OutputExistsError",
     "Prediction",
     "Quality",

@@ -21,8 +21,12 @@ from edgeaudio.types import F32, RESERVED_LABELS, FusionName, Tail, WindowSpec
 KEY = "edgeaudio.contract"
 HEAD_KEY = "edgeaudio.head"
 SCHEMA_VERSION = 1
+DEFAULT_HORIZON = 5.0  # seconds
 
 _MAX_ARRAY_BYTES = 64 * 2**20
+_MAX_TOLERANCE = 0.1
+_MAX_HORIZON = 86_400.0  # seconds
+_MAX_LABEL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class HeadInfo:
     extractor_id: str
     extractor_digest: str
     training: Training | None = None
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +149,9 @@ def contract_from_json(text: str) -> Contract:
 
     Another schema version is reported as such before anything else is looked at.
     """
-    version = codec.loads(_Version, text, "contract").schema_version
-    if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"it has schema version {version}, this edgeaudio reads {SCHEMA_VERSION}; "
-            + ("update edgeaudio" if version > SCHEMA_VERSION else "export the model anew")
-        )
+    _check_version(text, "contract")
     contract = codec.loads(Contract, text, "contract")
-    _check_extractor(contract.extractor)
+    _check_ranges(contract)
     if contract.head:
         check_labels(contract.head.labels)
     if not contract.golden:
@@ -161,6 +161,7 @@ def contract_from_json(text: str) -> Contract:
 
 def head_from_json(text: str) -> HeadInfo:
     """Read and check what a head file says about itself. Raises ValueError."""
+    _check_version(text, "head")
     head = codec.loads(HeadInfo, text, "head")
     check_labels(head.labels)
     return head
@@ -172,6 +173,11 @@ def check_labels(labels: tuple[str, ...]) -> None:
     for label in labels:
         if not label.strip():
             raise ValueError("a label is empty")
+        if not label.isprintable() or len(label) > _MAX_LABEL:
+            raise ValueError(
+                f"the label {ascii(label)[:80]} can't be shown: a label is up to {_MAX_LABEL} "
+                "printable characters"
+            )
         if label in RESERVED_LABELS:
             raise ValueError(f"the label {label!r} is reserved for decisions about the input")
         other = folded.setdefault(label.strip().casefold(), label)
@@ -186,16 +192,34 @@ class _Version:
     schema_version: int
 
 
-def _check_extractor(info: ExtractorInfo) -> None:
-    for name, low, high in (
-        ("sample_rate", 1000, 768_000),
-        ("window", 1, 60 * 768_000),
-        ("hop", 1, 60 * 768_000),
-        ("dimensions", 1, 1_000_000),
+def _check_version(text: str, name: str) -> None:
+    version = codec.loads(_Version, text, name).schema_version
+    if version != SCHEMA_VERSION:
+        anew = "export the model anew" if name == "contract" else "train the head anew"
+        raise ValueError(
+            f"it has schema version {version}, this edgeaudio reads {SCHEMA_VERSION}; "
+            + ("update edgeaudio" if version > SCHEMA_VERSION else anew)
+        )
+
+
+def _check_ranges(contract: Contract) -> None:
+    """Raise ValueError for a number that no export writes; what reads the contract relies on it."""
+    extractor, tolerance = contract.extractor, contract.tolerance
+    for name, value, low, high in (
+        ("extractor.sample_rate", extractor.sample_rate, 1000, 768_000),
+        ("extractor.window", extractor.window, 1, 60 * 768_000),
+        ("extractor.hop", extractor.hop, 1, 60 * 768_000),
+        ("extractor.dimensions", extractor.dimensions, 1, 1_000_000),
+        ("tolerance.embedding", tolerance.embedding, 0, _MAX_TOLERANCE),
+        ("tolerance.likelihood", tolerance.likelihood, 0, _MAX_TOLERANCE),
     ):
-        value = getattr(info, name)
         if not low <= value <= high:
-            raise ValueError(f"contract.extractor.{name} is {value}, outside {low}..{high}")
+            raise ValueError(f"contract.{name} is {value}, outside {low}..{high}")
+    window = extractor.window / extractor.sample_rate
+    if not window <= contract.horizon <= _MAX_HORIZON:
+        raise ValueError(
+            f"contract.horizon is {contract.horizon}, outside {window}..{_MAX_HORIZON} seconds"
+        )
 
 
 def pack(array: NDArray[Any]) -> str:

@@ -3,7 +3,8 @@
 EdgeAudioError              exit status 2: a request that can't be carried out
  ├── AudioFileError         1: a recording can't be read as sound
  ├── DataError              2: a data set can't be trained on
- ├── OutputExistsError      2: a file would be overwritten
+ ├── OutputError            2: a file can't be written
+ │    └── OutputExistsError 2: a file would be overwritten
  ├── MissingExtraError      2: an optional package is not installed
  ├── ModelFileError         3: a model file is not ours, damaged, or from another version
  │    └── GoldenVectorError 3: a model file gives other numbers here than where it was made
@@ -32,7 +33,11 @@ class DataError(EdgeAudioError):
     """A data set can't be used: no classes, contradictory labels, nothing readable."""
 
 
-class OutputExistsError(EdgeAudioError):
+class OutputError(EdgeAudioError):
+    """The output can't be written there: no folder, no permission, no space, no regular file."""
+
+
+class OutputExistsError(OutputError):
     """The output is there already, and overwriting was not asked for."""
 
 

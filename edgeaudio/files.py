@@ -4,38 +4,66 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgeaudio.errors import OutputExistsError
+from edgeaudio.errors import OutputError, OutputExistsError
 
 
-def check_absent(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
     """Refuse early, before long work, what `write_atomic` would refuse at its end.
 
-    Raises OutputExistsError if `path` exists and `overwrite` is False, or its folder is missing.
+    inputs: what is read to make the output, which must not be it.
+    Raises OutputExistsError if `path` exists and `overwrite` is False, OutputError if it can't
+    be written at all: no folder, no permission, no regular file, an input.
     """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder; give the name of a file to write.")
-    if not path.parent.is_dir():
-        raise OutputExistsError(f"The folder {path.parent} does not exist; make it first.")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; choose another name, or add --force.")
+    with _reported(path):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; give the name of a file to write.")
+        if not path.parent.is_dir():
+            raise OutputError(f"The folder {path.parent} does not exist; make it first.")
+        if any(path.exists() and i.exists() and path.samefile(i) for i in inputs):
+            raise OutputError(f"{path} is read by this command; give another name to write to.")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OutputError(f"{path} is no regular file, so it is not replaced.")
+        if path.exists() and not overwrite:
+            raise OutputExistsError(f"{path} exists already; choose another name, or add --force.")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError(f"The folder {path.parent} can't be written to.")
 
 
 def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     """Write `data` to `path`: a reader, a crash or Ctrl-C never sees half of it.
 
-    Raises OutputExistsError as `check_absent` does.
+    Raises OutputExistsError and OutputError as `check_output` does, and OutputError where the
+    system refuses (a full disk, a name too long).
     """
-    check_absent(path, overwrite=overwrite)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    check_output(path, overwrite=overwrite)
+    with _reported(path):
+        _write(path, data, overwrite=overwrite)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """What the system says against writing `path`, in a sentence."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} can't be written: {reason}.") from None
+
+
+def _write(path: Path, data: bytes, *, overwrite: bool) -> None:
+    prefix = f".{path.name[:40]}."
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
     part = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(0o666 & ~current_umask())
         if overwrite:
             part.replace(path)
         else:
@@ -68,7 +96,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
+def current_umask() -> int:
+    """The rights that new files of this process do not get."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

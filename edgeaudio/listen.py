@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from edgeaudio.audio.quality import rms_dbfs
-from edgeaudio.audio.source import Source, check_length
+from edgeaudio.audio.source import Source
+from edgeaudio.audio.windows import cut
 from edgeaudio.decide.horizon import Horizon, windows_in
 from edgeaudio.errors import ModelFileError
 from edgeaudio.model import Model
-from edgeaudio.pipeline import predictions, window_spec
+from edgeaudio.pipeline import predict, window_spec
 from edgeaudio.sinks.base import Sink
-from edgeaudio.types import Block, Decision, Event
+from edgeaudio.types import Decision, Event
 
 
 def decisions(
@@ -27,7 +28,8 @@ def decisions(
 
     hop: seconds between windows. horizon: seconds that one decision covers. Both as the model
     file says if None. A decision comes at every hop once a whole horizon has been heard; if
-    the source ends before, one decision covers what there was.
+    the source ends before, one decision covers what there was. Lost sound is declared at once,
+    by an `INVALID` decision.
 
     Raises EdgeAudioError for a horizon shorter than a window, ModelFileError for a model
     without a head, AudioFileError or MicrophoneError when the source fails.
@@ -39,21 +41,18 @@ def decisions(
     sliding = Horizon(
         windows_in(seconds, spec), model.contract.head.fusion, model.labels, model.classify
     )
-    heard = 0
-
-    def on_block(block: Block) -> None:
-        nonlocal heard
-        heard += len(block.samples)
-        level = rms_dbfs(block.samples)
+    for block, windows in cut(source, spec):
         for sink in sinks:
-            sink.level(level)
-
-    for prediction in predictions(model, source, spec, on_block=on_block):
-        for sink in sinks:
-            sink.prediction(prediction)
-        for decision in sliding.push(prediction):
-            yield _publish(decision, sinks)
-    check_length(heard, spec.sample_rate, source.name)
+            sink.level(rms_dbfs(block.samples))
+        if block.gap:
+            for decision in sliding.gap(block.start):
+                yield _publish(decision, sinks)
+        for window in windows:
+            prediction = predict(model, window)
+            for sink in sinks:
+                sink.prediction(prediction)
+            for decision in sliding.push(prediction):
+                yield _publish(decision, sinks)
     for decision in sliding.flush():
         yield _publish(decision, sinks)
 

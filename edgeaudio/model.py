@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Before the import: some builds of ONNX Runtime would otherwise write usage data into the home
+# folder and send it. What a machine sounds like, and that it is being listened to, stays here.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime as ort
 
 from edgeaudio import contract as contracts
 from edgeaudio.contract import Contract, GoldenVector
 from edgeaudio.errors import GoldenVectorError, ModelFileError
-from edgeaudio.seal import check_seal
+from edgeaudio.seal import read_sealed
 from edgeaudio.types import F32
 
 
@@ -122,9 +128,9 @@ class Model:
             wanted = contracts.unpack(vector.likelihood, "float32", len(self.labels))
             # Both ways to the likelihood must agree: the whole graph and the head on its own.
             apart = self.classify(self.embed(samples))[0]
-            likelihood = float(max(abs(whole[1][0] - wanted).max(), abs(apart - wanted).max()))
+            likelihood = float(np.max(np.abs([whole[1][0] - wanted, apart - wanted])))
         limit = self.contract.tolerance
-        # Written so that NaN does not hold.
+        # Written so that NaN does not hold; np.max passes it on.
         holds = embedding <= limit.embedding and likelihood <= limit.likelihood
         return GoldenResult(vector.name, embedding, likelihood, bool(holds))
 
@@ -136,19 +142,19 @@ def load_model(model_file_path: str | Path, *, self_test: bool = True) -> Model:
     GoldenVectorError if `self_test` finds other numbers here than at export.
     """
     path = Path(model_file_path)
-    check_seal(path)
+    data = read_sealed(path)
     try:
-        model = _open(path)
+        model = _open(data)
     except ValueError as error:
         raise ModelFileError(f"{path} can't be used: {error}.") from None
     if self_test:
-        require_golden(model.self_test(), path)
+        check_golden(golden_results(model, path), path)
     return model
 
 
-def _open(path: Path) -> Model:
+def _open(data: bytes) -> Model:
     """Raises ValueError for whatever is wrong inside the file."""
-    session = open_session(str(path))
+    session = open_session(data)
     meta = session.get_modelmeta().custom_metadata_map
     if contracts.HEAD_KEY in meta:
         raise ValueError("it is a head file; make a model file of it with `edgeaudio export`")
@@ -156,16 +162,25 @@ def _open(path: Path) -> Model:
         raise ValueError("it carries no contract; make it with `edgeaudio export`")
     contract = contracts.contract_from_json(meta[contracts.KEY])
     head = open_session(base64.b64decode(contract.head_graph)) if contract.head else None
-    _check_shapes(contract, session, head)
+    _check_tensors(contract, session, head)
     network = Network(session, contract.extractor.window, contract.extractor.dimensions)
     return Model(contract, network, head)
 
 
-def require_golden(results: tuple[GoldenResult, ...], path: Path) -> None:
+def golden_results(model: Model, path: Path) -> tuple[GoldenResult, ...]:
+    """`model.self_test()`; raises ModelFileError, naming the file, where it can't even be run."""
+    try:
+        return model.self_test()
+    except Exception as error:  # ONNX Runtime's own, or ValueError for a damaged golden vector
+        raise ModelFileError(f"{path} can't be used: {_first_line(error)}.") from None
+
+
+def check_golden(results: tuple[GoldenResult, ...], path: Path) -> None:
     """Raise GoldenVectorError unless every result holds."""
     failed = [r for r in results if not r.holds]
     if failed:
-        worst = max(failed, key=lambda r: max(r.embedding, r.likelihood))
+        # NaN counts as the worst.
+        worst = max(failed, key=lambda r: float(np.nan_to_num(r.embedding + r.likelihood, nan=9e9)))
         raise GoldenVectorError(
             f"{path} does not compute here what it computed where it was exported: "
             f"{len(failed)} of {len(results)} golden vectors fail, {worst.name!r} by "
@@ -174,10 +189,11 @@ def require_golden(results: tuple[GoldenResult, ...], path: Path) -> None:
         )
 
 
-def open_session(source: str | bytes) -> Any:
+def open_session(source: bytes) -> Any:
     """An ONNX Runtime session as a small device wants it: one thread, no spinning, no arena.
 
-    source: path, or the serialised graph. Raises ValueError if ONNX Runtime refuses it.
+    source: the serialised graph, which must be complete: data in other files is not looked for.
+    Raises ValueError if ONNX Runtime refuses it.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -186,25 +202,39 @@ def open_session(source: str | bytes) -> Any:
     options.enable_mem_pattern = False
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", "/nonexistent"
+    )
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen classes without a common root
-        reason = str(error).split("\n")[0][:200]
-        raise ValueError(f"its graph can't be run here ({reason})") from None
+        raise ValueError(f"its graph can't be run here ({_first_line(error)})") from None
 
 
-def _check_shapes(contract: Contract, network: Any, head: Any | None) -> None:
-    """Raise ValueError unless the graphs are of the sizes that the contract speaks of."""
+def _check_tensors(contract: Contract, network: Any, head: Any | None) -> None:
+    """Raise ValueError unless the graphs take and give what the contract speaks of."""
     d, c = contract.extractor.dimensions, len(contract.labels)
     wanted = {"pcm": contract.extractor.window, "embedding": d}
+    sessions = [("", network)]
     if head:
         wanted |= {"likelihood": c, "head embedding": d, "head likelihood": c}
-    found = {t.name: t.shape[-1] for t in (*network.get_inputs(), *network.get_outputs())}
-    if head:
-        tensors = (*head.get_inputs(), *head.get_outputs())
-        found |= {f"head {t.name}": t.shape[-1] for t in tensors}
-    if found != wanted:
-        raise ValueError(f"its graph has {found}, its contract speaks of {wanted}")
+        sessions.append(("head ", head))
+    tensors = [
+        (prefix + tensor.name, tensor)
+        for prefix, session in sessions
+        for tensor in (*session.get_inputs(), *session.get_outputs())
+    ]
+    found = {name: t.shape[-1] if len(t.shape) == 2 else t.shape for name, t in tensors}
+    types = {t.type for _, t in tensors}
+    if found != wanted or types != {"tensor(float)"}:
+        raise ValueError(
+            f"its graph has {found} of {', '.join(sorted(types))}, "
+            f"its contract speaks of {wanted} of tensor(float)"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0][:200].rstrip(".")
 
 
 def _matrix(array: Any, width: int, name: str) -> F32:

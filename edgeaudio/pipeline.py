@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from edgeaudio.audio.quality import assess
@@ -10,7 +11,9 @@ from edgeaudio.audio.source import Source
 from edgeaudio.audio.windows import windows_of
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import Model
-from edgeaudio.types import Block, Prediction, WindowSpec
+from edgeaudio.types import Prediction, Window, WindowSpec
+
+MIN_HOP, MAX_HOP = 0.001, 3600.0  # seconds
 
 
 def window_spec(model: Model, hop: float | None) -> WindowSpec:
@@ -18,27 +21,29 @@ def window_spec(model: Model, hop: float | None) -> WindowSpec:
     spec = model.contract.window_spec
     if hop is None:
         return spec
-    samples = round(hop * spec.sample_rate)
-    if samples < 1:
-        raise EdgeAudioError(f"A hop of {hop} s is no step forward; give a number above 0.")
-    return replace(spec, hop=samples)
+    return replace(spec, hop=hop_samples(hop, spec.sample_rate))
 
 
-def predictions(
-    model: Model,
-    source: Source,
-    spec: WindowSpec,
-    *,
-    on_block: Callable[[Block], None] | None = None,
-) -> Iterator[Prediction]:
-    """What the model says of each window of `source`. `on_block`: see `windows_of`."""
-    for window in windows_of(source, spec, on_block=on_block):
-        embedding = model.embed(window.samples[None])
-        yield Prediction(
-            start=window.start,
-            end=window.start + spec.window,
-            embedding=embedding[0],
-            likelihood=model.classify(embedding)[0],
-            quality=assess(window.samples),
-            gap=window.gap,
-        )
+def hop_samples(hop: float, sample_rate: int) -> int:
+    """A hop of so many seconds in samples. Raises EdgeAudioError unless it is 0.001 to 3600 s."""
+    if not (math.isfinite(hop) and MIN_HOP <= hop <= MAX_HOP):
+        raise EdgeAudioError(f"A hop of {hop} s can't be used; expected {MIN_HOP} to {MAX_HOP} s.")
+    return max(1, round(hop * sample_rate))
+
+
+def predict(model: Model, window: Window) -> Prediction:
+    """What the model says of one window."""
+    embedding = model.embed(window.samples[None])
+    return Prediction(
+        start=window.start,
+        end=window.start + len(window.samples),
+        embedding=embedding[0],
+        likelihood=model.classify(embedding)[0],
+        quality=assess(window.samples),
+    )
+
+
+def predictions(model: Model, source: Source, spec: WindowSpec) -> Iterator[Prediction]:
+    """What the model says of each window of `source`."""
+    for window in windows_of(source, spec):
+        yield predict(model, window)

@@ -8,7 +8,7 @@ editing by other tools; it is no signature and says nothing about who wrote the 
 from __future__ import annotations
 
 import hashlib
-import mmap
+import stat
 from pathlib import Path
 
 from edgeaudio.errors import ModelFileError
@@ -28,21 +28,28 @@ def seal(data: bytes) -> bytes:
     return data[:at] + digest + data[at + len(BLANK) :]
 
 
-def check_seal(path: Path) -> None:
-    """Raise ModelFileError unless `path` is a file of edgeaudio, to the last byte as written."""
+def read_sealed(path: Path) -> bytes:
+    """The content of a file of edgeaudio, which is to the last byte as it was written.
+
+    What is checked is what is returned, whatever happens to the file in between.
+    Raises ModelFileError.
+    """
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise ModelFileError(f"{path} is a folder, not a model file.")
-        if not 0 < size <= MAX_BYTES:
-            raise ModelFileError(f"{path} holds {size} bytes, which no model file does.")
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _check(data, path)
-    except OSError as error:
-        raise ModelFileError(f"{path} can't be read: {error.strerror}.") from None
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise ModelFileError(f"{path} is {kind}, not a model file.")
+        if not 0 < status.st_size <= MAX_BYTES:
+            raise ModelFileError(f"{path} holds {status.st_size} bytes, which no model file does.")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"{path} can't be read: {reason}.") from None
+    _check(data, path)
+    return data
 
 
-def _check(data: mmap.mmap, path: Path) -> None:
+def _check(data: bytes, path: Path) -> None:
     found = data.find(_ENTRY)
     if found < 0 or found + len(_ENTRY) + len(BLANK) > len(data):
         raise ModelFileError(

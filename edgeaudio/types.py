@@ -57,12 +57,11 @@ class WindowSpec:
 class Window:
     """One extractor input. samples: float32 [window], mono, at the model's rate.
 
-    start: index of the first sample. gap: sound was lost since the window before.
+    start: index of the first sample. No window reaches across a gap.
     """
 
     samples: F32
     start: int
-    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ class Prediction:
 
     start, end: sample indices at the model's rate, end exclusive.
     embedding: float32 [D]. likelihood: float32 [C], sums to 1.
-    gap: as in the window that it came from.
     """
 
     start: int
@@ -87,7 +85,6 @@ class Prediction:
     embedding: F32
     likelihood: F32
     quality: Quality
-    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeaudio.errors import OutputExistsError
-from edgeaudio.files import write_atomic
+from edgeaudio.errors import OutputError, OutputExistsError
+from edgeaudio.files import check_output, write_atomic
 
 
 def test_writes_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -57,10 +57,34 @@ def test_interrupted_leaves_nothing_behind(
 
 
 def test_bad_targets(tmp_path: Path) -> None:
-    with pytest.raises(OutputExistsError, match="is a folder"):
-        write_atomic(tmp_path, b"")
-    with pytest.raises(OutputExistsError, match="does not exist; make it first"):
-        write_atomic(tmp_path / "no" / "a", b"")
+    for path, message in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "a", "does not exist; make it first"),
+        (tmp_path / ("x" * 300), "can't be written: File name too long"),
+        (Path("a\0b"), "can't be written: .*null"),
+        (Path("/proc/a"), "can't be written"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            write_atomic(path, b"")
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "link", tmp_path / "dangling", tmp_path / "fifo", Path("/dev/null")):
+        with pytest.raises(OutputError, match="is no regular file"):
+            write_atomic(path, b"", overwrite=True)
+
+
+def test_the_input_is_not_the_output(tmp_path: Path) -> None:
+    path = tmp_path / "t4.head"
+    path.write_text("x")
+    (tmp_path / "also").hardlink_to(path)
+    for output in (path, tmp_path / "also"):
+        with pytest.raises(OutputError, match="is read by this command"):
+            check_output(output, overwrite=True, inputs=(path,))
 
 
 def test_rights_follow_the_umask(tmp_path: Path) -> None:

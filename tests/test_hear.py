@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import edgeaudio
+from edgeaudio import hear
+from edgeaudio.errors import MissingExtraError
 from edgeaudio.model import Model
 from edgeaudio.types import F32
 
@@ -34,6 +37,43 @@ def test_short_sounds_are_padded(model: Model) -> None:
 def test_other_shapes_are_refused(model: Model, noise: F32) -> None:
     with pytest.raises(ValueError, match=r"\[sounds, samples\], not \[48000\]"):
         edgeaudio.get_scene_embeddings(noise, model)
+
+
+def test_a_kit_gets_a_torch_module(engine_model: Path, noise: F32) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+    module = hear.load_model(str(engine_model))
+    assert isinstance(module, torch.nn.Module)
+    assert (module.sample_rate, module.scene_embedding_size) == (16_000, 512)
+    assert module.timestamp_embedding_size == 512
+    sounds = torch.from_numpy(noise[None])
+    assert hear.get_scene_embeddings(sounds, module.to("cpu")).shape == (1, 512)
+    embeddings, times = hear.get_timestamp_embeddings(sounds, module)
+    assert (embeddings.shape, times.shape) == ((1, 5, 512), (1, 5))
+    assert torch.equal(module(sounds), embeddings.mean(dim=1))
+
+
+def test_a_kit_without_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match="needs torch, which is not installed"):
+        hear.load_model("t4.onnx")
+
+
+class FakeModule:
+    """As much of a torch module as we touch."""
+
+
+def test_the_module_carries_what_the_convention_names(
+    engine_model: Path, noise: F32, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = types.ModuleType("torch")
+    torch.nn = types.SimpleNamespace(Module=FakeModule)  # type: ignore[attr-defined]
+    torch.Tensor = FakeTensor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    module = hear.load_model(str(engine_model))
+    assert isinstance(module, FakeModule)
+    assert (module.sample_rate, module.scene_embedding_size) == (16_000, 512)
+    assert module.timestamp_embedding_size == 512
+    assert hear.get_scene_embeddings(noise[None], module).shape == (1, 512)
 
 
 class FakeTensor:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from edgeaudio import contract as contracts
 from edgeaudio import seal
 from edgeaudio.errors import GoldenVectorError, ModelFileError
-from edgeaudio.model import Model, load_model
+from edgeaudio.model import Model, check_golden, load_model
 from edgeaudio.types import F32
 from edgeaudio_export.assemble import assemble
 from edgeaudio_export.extractors import get_extractor
@@ -72,7 +75,8 @@ def test_plain_onnxruntime_gives_the_same(engine_model: Path, model: Model, nois
 def test_golden_vectors_hold_where_they_were_made(model: Model) -> None:
     results = model.self_test()
     names = [r.name for r in results]
-    assert names == ["noise", "sweep", "hum", "silence", "broken", "good", "heavy_load"]
+    recorded = [f"recorded: {label}" for label in model.labels]
+    assert names == ["noise", "sweep", "hum", "silence", *recorded]
     assert all(r.holds and r.embedding == 0 for r in results)
 
 
@@ -162,6 +166,87 @@ def test_nan_does_not_pass_for_equal(model: Model) -> None:
     wrong = replace(model.contract.golden[0], embedding=contracts.pack(np.full(512, np.nan, "f4")))
     contract = replace(model.contract, golden=(wrong,))
     assert not Model(contract, model._network, model._head).self_test()[0].holds
+
+
+def test_nan_in_a_likelihood_does_not_pass_either(model: Model) -> None:
+    wrong = replace(model.contract.golden[0], likelihood=contracts.pack(np.full(3, np.nan, "f4")))
+    contract = replace(model.contract, golden=(wrong,))
+    results = Model(contract, model._network, model._head).self_test()
+    assert not results[0].holds
+    with pytest.raises(GoldenVectorError, match="by 0 in the embedding and nan in a likelihood"):
+        check_golden(results, Path("m.onnx"))
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(ModelFileError, match="is no regular file"):
+            load_model(path)
+    with pytest.raises(ModelFileError, match="can't be read: .*null"):
+        load_model("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("samples", "AAAA", "a packed array is damaged"),
+        ("embedding", "", "a packed array"),
+        ("likelihood", contracts.pack(np.zeros(2, "f4")), "holds 8 bytes, expected 12"),
+    ],
+)
+def test_golden_vectors_that_make_no_sense(
+    engine_model: Path, tmp_path: Path, field: str, value: str, message: str
+) -> None:
+    def damage(_, meta: dict[str, str]) -> None:
+        data = json.loads(meta[contracts.KEY])
+        data["golden"][0][field] = value
+        meta[contracts.KEY] = json.dumps(data)
+
+    with pytest.raises(ModelFileError, match=message):
+        load_model(resealed(engine_model, tmp_path / "m.onnx", damage))
+
+
+def test_outputs_of_another_type(engine_model: Path, tmp_path: Path) -> None:
+    def double(proto: onnx.ModelProto, _) -> None:
+        cast = next(n for n in proto.graph.node if n.op_type == "Softmax")
+        cast.output[0] = "narrow"
+        proto.graph.node.append(
+            onnx.helper.make_node("Cast", ["narrow"], ["likelihood"], to=onnx.TensorProto.DOUBLE)
+        )
+        proto.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+
+    with pytest.raises(ModelFileError, match=r"its contract speaks of .* of tensor\(float\)"):
+        load_model(resealed(engine_model, tmp_path / "m.onnx", double))
+
+
+def test_weights_in_another_file_are_not_looked_for(engine_model: Path, tmp_path: Path) -> None:
+    """The digest would not cover them."""
+
+    def outside(proto: onnx.ModelProto, _) -> None:
+        bias = next(t for t in proto.graph.initializer if t.name == "head.bias")
+        (tmp_path / "bias.bin").write_bytes(bias.raw_data)
+        bias.ClearField("raw_data")
+        bias.data_location = onnx.TensorProto.EXTERNAL
+        bias.external_data.add(key="location", value=str(tmp_path / "bias.bin"))
+
+    with pytest.raises(ModelFileError, match="its graph can't be run here"):
+        load_model(resealed(engine_model, tmp_path / "m.onnx", outside))
+
+
+def test_nothing_is_written_to_the_home_folder(engine_model: Path, tmp_path: Path) -> None:
+    """Some builds of ONNX Runtime keep usage data there, and send it."""
+    program = (
+        "import sys, time, edgeaudio; m = edgeaudio.load_model(sys.argv[1]); time.sleep(1);"
+        "import onnxruntime; onnxruntime.InferenceSession(sys.argv[1])"
+    )
+    folders = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for folder in folders.values():
+        Path(folder).mkdir()
+    environment = os.environ | folders
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-c", program, str(engine_model)]
+    subprocess.run(command, env=environment, check=True)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
 def test_an_extractor_on_its_own(tmp_path: Path, noise: F32) -> None:

@@ -43,10 +43,14 @@ def test_esc10_folds_1_to_4_for_training_and_5_for_testing(shared: Path, tmp_pat
     edgeaudio("export", "--head", head, "-o", model)
     test = {str(shared / "data" / r["path"]): r["label"] for r in rows if r["fold"] == "5"}
     out = edgeaudio("classify", *test, "--model", model, "--json")
-    found = {o["file"]: o["label"] for o in map(json.loads, out.splitlines())}
-    right = sum(found[path] == label for path, label in test.items())
-    assert len(found) == 80
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [o["file"] for o in found] == list(test)
+    right = sum(o["label"] == test[o["file"]] for o in found)
     assert right >= 0.70 * len(test), f"{right} of {len(test)} files"
+    for offline in found[::8]:  # one a class
+        source = f"file:{offline.pop('file')}"
+        (live,) = map(json.loads, edgeaudio("listen", "-m", model, "--source", source).splitlines())
+        assert {key: live[key] for key in offline} == offline
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
-from edgeaudio.audio.source import Source, check_finite, check_format, check_length
+from edgeaudio.audio.source import Source, check_format, check_length, check_values
 from edgeaudio.errors import AudioFileError
 from edgeaudio.types import Block
 
@@ -25,10 +27,12 @@ class FileSource(Source):
     Raises AudioFileError if the file is missing, unreadable, empty or too short.
     """
 
+    formats = FORMATS
+
     def __init__(self, path: str | Path, *, block: int = _BLOCK) -> None:
         self.name = str(path)
         _check_path(Path(path))
-        self._open(str(path), block)
+        self._open(os.fsencode(path), block)
         self.frames = self._file.frames
         try:
             check_length(self._file.frames, self.sample_rate, self.name)
@@ -36,12 +40,12 @@ class FileSource(Source):
             self.close()
             raise
 
-    def _open(self, file: str | int, block: int) -> None:
+    def _open(self, file: bytes | int, block: int) -> None:
         try:
-            self._file = soundfile.SoundFile(file)
+            self._file = _Forward(file)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             raise AudioFileError(
-                f"{self.name} can't be read as sound ({_reason(error)}); expected {FORMATS}."
+                f"{self.name} can't be read as sound ({_reason(error)}); expected {self.formats}."
             ) from None
         self.sample_rate = self._file.samplerate
         self.channels = self._file.channels
@@ -60,7 +64,7 @@ class FileSource(Source):
                 ) from None
             if not len(samples):
                 break
-            check_finite(samples, start / self.sample_rate, self.name)
+            check_values(samples, start / self.sample_rate, self.name)
             yield Block(samples, start)
             start += len(samples)
         # A header may promise more than the file holds.
@@ -76,22 +80,38 @@ class PipeSource(FileSource):
     Raises AudioFileError if what arrives is no such stream.
     """
 
+    formats = "a WAV or AU stream"
+
     def __init__(self, descriptor: int = 0, *, block: int = 1024) -> None:
         self.name = "standard input"
         self._open(descriptor, block)
 
 
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads from front to back only.
+
+    After each read, soundfile seeks to where it is already; that restarts the decoder of an
+    MP3, whose samples would then depend on the size of the blocks.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _check_path(path: Path) -> None:
-    if not path.exists():
-        raise AudioFileError(f"There is no file {path}.")
-    if path.is_dir():
-        raise AudioFileError(f"{path} is a folder, not a recording.")
     try:
-        empty = path.stat().st_size == 0
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioFileError(f"{path} is a folder, not a recording.")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioFileError(f"{path} is no regular file; read a stream with --source -.")
         path.open("rb").close()
-    except OSError as error:
-        raise AudioFileError(f"{path} can't be opened: {error.strerror}.") from None
-    if empty:
+    except (FileNotFoundError, NotADirectoryError):
+        raise AudioFileError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AudioFileError(f"{path} can't be opened: {reason}.") from None
+    if status.st_size == 0:
         raise AudioFileError(f"{path} is empty (0 bytes).")
 
 

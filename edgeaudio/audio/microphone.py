@@ -38,6 +38,14 @@ CLOSE_SECONDS = 2.0
 _RATES = (48_000, 44_100, 16_000, 32_000, 96_000, 8_000)
 
 
+_hung = False
+
+
+def hung() -> bool:
+    """Whether PortAudio hung on a dead device: the process can then only leave by `os._exit`."""
+    return _hung
+
+
 class MicrophoneSource(Source):
     """A capture device by name, part of a name, or index (None: the system's default).
 
@@ -74,11 +82,6 @@ class MicrophoneSource(Source):
                 "Is another program using it?"
             ) from None
 
-    @property
-    def lost(self) -> int:
-        """Frames dropped because we were too slow, as far as they can be counted."""
-        return self._ring.lost
-
     def blocks(self) -> Iterator[Block]:  # noqa: D102
         patience = FIRST_BLOCK_SECONDS
         while True:
@@ -93,14 +96,15 @@ class MicrophoneSource(Source):
             yield block
 
     def close(self) -> None:
-        """Stop recording. PortAudio may hang on a dead device; then it is left behind."""
+        """Stop recording. PortAudio may hang on a dead device; then it is left behind (`hung`)."""
+        global _hung
         stream, self._stream = self._stream, None
         if stream is None:
             return
         closer = threading.Thread(target=stream.close, daemon=True)
         closer.start()
         closer.join(CLOSE_SECONDS)
-        self.hung = closer.is_alive()
+        _hung = _hung or closer.is_alive()
 
     def _on_sound(self, samples: Any, frames: int, time: Any, status: Any) -> None:
         self._ring.write(samples, gap=bool(status.input_overflow))

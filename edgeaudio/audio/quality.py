@@ -1,6 +1,7 @@
 """Whether a window could be measured at all.
 
-Levels are in dBFS: 0 dBFS is a peak of 1.0, or the RMS of a square wave of that peak.
+Levels are in dBFS: a peak of 1.0 is 0 dBFS, and so is an RMS of 1.0 (a full-scale sine has
+-3 dBFS RMS).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import numpy as np
 
 from edgeaudio.types import F32, Quality
 
-SILENCE_PEAK = 10 ** (-90 / 20)
-"""Below this peak there is no sound: -90 dBFS, one step of a 16-bit converter."""
+SILENCE_PEAK = 0.5 / 32768
+"""Below this peak there is no sound: -96 dBFS, half a step of a 16-bit converter."""
 
 CLIPPED_PEAK = 0.999
 CLIPPED_SHARE = 0.01

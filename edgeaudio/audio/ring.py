@@ -8,6 +8,8 @@ import numpy as np
 
 from edgeaudio.types import F32, Block
 
+_SLICE = 0.25  # seconds
+
 
 class RingBuffer:
     """Holds `capacity` frames of float32 [frames, channels]; one writer, one reader.
@@ -30,7 +32,7 @@ class RingBuffer:
 
     @property
     def lost(self) -> int:
-        """Frames dropped so far, as far as they can be counted."""
+        """Frames dropped so far because the reader was too slow."""
         return self._lost_before_write
 
     def write(self, samples: F32, *, gap: bool = False) -> None:
@@ -47,14 +49,19 @@ class RingBuffer:
             if self._ready():
                 self._arrived.notify()
 
-    def read(self, timeout: float) -> Block | None:
-        """What there is up to the next gap, at least `batch` frames where time allows.
+    def read(self, patience: float) -> Block | None:
+        """What there is up to the next gap, at least `batch` frames unless the ring is closed.
 
-        None if nothing came within `timeout` seconds.
+        None once nothing at all has arrived for `patience` seconds. Those are counted in slices
+        of our own waiting, so that a process that was stopped does not blame the microphone.
         """
         with self._arrived:
-            self._arrived.wait_for(self._ready, timeout)
-            if self._written == self._read:
+            idle = 0.0
+            while not self._ready() and idle < patience:
+                before = self._written
+                self._arrived.wait(_SLICE)
+                idle = idle + _SLICE if self._written == before else 0.0
+            if not self._ready() or self._written == self._read:
                 return None
             gap = bool(self._gap_at) and self._gap_at[0][0] == self._read
             if gap:

@@ -16,6 +16,9 @@ from edgeaudio.types import F32, Block
 MIN_SECONDS = 0.1
 """Shorter recordings are refused: there is nothing in them to hear."""
 
+MAX_VALUE = 1e6
+"""Floating-point samples may exceed 1, but a value beyond this is no sound (120 dB over it)."""
+
 _RATES = (1000, 768_000)
 
 
@@ -30,8 +33,6 @@ class Source(ABC):
     channels: int
     frames: int | None = None
     name: str = ""
-    hung: bool = False
-    """Whether closing hung in the sound system: the process can then only leave by `os._exit`."""
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -56,7 +57,7 @@ class ArraySource(Source):
     """Samples in memory: float [frames] or [frames, channels] in [-1, 1], as test double and API.
 
     block: frames handed over at once, all at once if None.
-    Raises AudioFileError for values that are not finite.
+    Raises AudioFileError for values that are no sound.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class ArraySource(Source):
     def blocks(self) -> Iterator[Block]:  # noqa: D102
         for start in range(0, len(self._samples), self._block):
             samples = self._samples[start : start + self._block]
-            check_finite(samples, start / self.sample_rate, self.name)
+            check_values(samples, start / self.sample_rate, self.name)
             yield Block(samples, start)
 
 
@@ -133,13 +134,20 @@ def check_format(sample_rate: int, channels: int, name: str) -> None:
         raise AudioFileError(f"{name} has no channels.")
 
 
-def check_finite(samples: F32, seconds: float, name: str) -> None:
-    """Raise AudioFileError if a value is NaN or infinite. `seconds`: where the block starts."""
-    if not np.isfinite(samples).all():
-        raise AudioFileError(
-            f"{name} holds samples that are no numbers (NaN or infinity), "
-            f"from about {seconds:.1f} s on; record or convert it anew."
-        )
+def check_values(samples: F32, seconds: float, name: str) -> None:
+    """Raise AudioFileError if a value is NaN, infinite or absurd. `seconds`: the block's start."""
+    if not len(samples):
+        return
+    largest = max(abs(float(samples.min())), abs(float(samples.max())))  # NaN if there is any
+    if not np.isfinite(largest):
+        wrong = "that are no numbers (NaN or infinity)"
+    elif largest > MAX_VALUE:
+        wrong = f"as large as {largest:.2g} (full scale is 1)"
+    else:
+        return
+    raise AudioFileError(
+        f"{name} holds samples {wrong}, from about {seconds:.1f} s on; record or convert it anew."
+    )
 
 
 def check_length(frames: int, sample_rate: int, name: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -21,7 +22,6 @@ class Windower:
         self._covered = 0  # of the filled samples, those that a window has held already
         self._skip = 0  # samples between windows, where the hop is longer than the window
         self._start = 0
-        self._gap = False
         self._any = False
 
     def push(self, block: Block) -> Iterator[Window]:
@@ -54,33 +54,34 @@ class Windower:
     def _restart(self, start: int) -> None:
         self._start = start
         self._filled = self._covered = self._skip = 0
-        self._gap = True
 
     def _emit(self) -> Window:
-        window = Window(self._buffer.copy(), self._start, self._gap)
+        window = Window(self._buffer.copy(), self._start)
         kept = max(0, self._spec.window - self._spec.hop)
         self._buffer[:kept] = self._buffer[self._spec.window - kept :]
         self._filled = self._covered = kept
         self._skip = max(0, self._spec.hop - self._spec.window)
         self._start += self._spec.hop
-        self._gap = False
         self._any = True
         return window
 
 
-def windows_of(
-    source: Source, spec: WindowSpec, *, on_block: Callable[[Block], None] | None = None
-) -> Iterator[Window]:
-    """All windows of a source. `on_block` sees each mono block at the model's rate first.
+def cut(source: Source, spec: WindowSpec) -> Iterator[tuple[Block, Iterator[Window]]]:
+    """Each block of a source, mono and at the model's rate, with the windows that it completes.
 
-    This is the one way from a source to windows, for training, offline and live use.
+    The windows of a block must be taken before the next block is asked for. This is the one
+    way from a source to windows, for training, offline and live use.
     """
     resampler = MonoResampler(source.sample_rate, spec.sample_rate)
     windower = Windower(spec)
     for raw in source.blocks():
         block = resampler.push(raw)
-        if on_block:
-            on_block(block)
-        yield from windower.push(block)
-    yield from windower.push(resampler.flush())
-    yield from windower.flush()
+        yield block, windower.push(block)
+    rest = resampler.flush()
+    yield rest, chain(windower.push(rest), windower.flush())
+
+
+def windows_of(source: Source, spec: WindowSpec) -> Iterator[Window]:
+    """All windows of a source."""
+    for _, windows in cut(source, spec):
+        yield from windows

@@ -1,5 +1,5 @@
 """The command line: parsing and printing only. One module a command."""
 
-from edgeaudio.cli.app import main
+from edgeaudio.cli.entry import main
 
 __all__ = ["main"]

@@ -1,8 +1,6 @@
-"""All commands under one name, and what becomes of errors."""
+"""All commands under one name."""
 
 from __future__ import annotations
-
-import sys
 
 import typer
 
@@ -13,7 +11,6 @@ from edgeaudio.cli.export import export
 from edgeaudio.cli.listen import listen
 from edgeaudio.cli.train import train
 from edgeaudio.cli.verify import verify
-from edgeaudio.errors import EdgeAudioError
 
 EXIT_STATUSES = (
     "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
@@ -46,12 +43,3 @@ def _options(
     ),
 ) -> None:
     """Hears what a machine is doing, on the machine."""
-
-
-def main() -> None:
-    """Entry point of `edgeaudio`. A user's mistake gets a sentence, never a traceback."""
-    try:
-        app()
-    except EdgeAudioError as error:
-        typer.echo(f"edgeaudio: {error}", err=True)
-        sys.exit(error.exit_status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeaudio.cli.common import HopOption, JsonOption, ModelOption, progress_bar
+from edgeaudio.cli.common import HopOption, JsonOption, ModelOption, counted, progress_bar
 from edgeaudio.errors import AudioFileError, ModelFileError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def classify(
                 _print_decision(name, decision, as_json=as_json)
     if failed:
         if not as_json:
-            typer.echo(f"{failed} of {len(files)} files could not be used", err=True)
+            typer.echo(f"{failed} of {counted(len(files), 'file')} could not be used", err=True)
         raise typer.Exit(1)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,12 +17,23 @@ from edgeaudio.errors import MissingExtraError
 if TYPE_CHECKING:
     from edgeaudio_export.datasets import Skipped
 
+
+def seconds_option(help: str, least: float, most: float) -> Any:
+    """An option in seconds within bounds, which NaN is not."""
+    return typer.Option(metavar="S", help=help, min=least, max=most, callback=_number)
+
+
+def _number(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number of seconds.")
+    return value
+
+
 ModelOption = Annotated[Path, typer.Option("--model", "-m", help="Model file (.onnx).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
 HopOption = Annotated[
-    float | None,
-    typer.Option(help="Seconds between windows [default: the model's].", min=0.001, max=3600),
+    float | None, seconds_option("Seconds between windows (default: the model's).", 0.001, 3600)
 ]
 ExtractorOption = Annotated[str, typer.Option(help="Extractor id.")]
 
@@ -35,7 +47,7 @@ def require_extra(extra: str) -> None:
     if missing:
         raise MissingExtraError(
             f"This command needs {', '.join(missing)}, which a device does not have; "
-            f'on a workstation: pip install "edgeaudio[{extra}]"'
+            f'on a workstation, in the checkout of edgeaudio: pip install ".[{extra}]"'
         )
 
 
@@ -62,8 +74,13 @@ def report_skipped(skipped: Sequence[Skipped], notes: Sequence[str] = ()) -> Non
         typer.echo(f"note: {note}", err=True)
     if not skipped:
         return
-    typer.echo(f"skipped {len(skipped)} files:", err=True)
+    typer.echo(f"skipped {counted(len(skipped), 'file')}:", err=True)
     for item in skipped[:_SHOWN]:
         typer.echo(f"  {item.path}: {item.reason}", err=True)
     if len(skipped) > _SHOWN:
         typer.echo(f"  ... and {len(skipped) - _SHOWN} more", err=True)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

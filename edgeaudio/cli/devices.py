@@ -27,4 +27,4 @@ def devices(as_json: JsonOption = False) -> None:
     for m in microphones:
         mark = "*" if m.default else ""
         table.add_row(mark, str(m.index), m.name, m.system, str(m.channels), f"{m.sample_rate} Hz")
-    Console().print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)

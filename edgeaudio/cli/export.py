@@ -13,7 +13,9 @@ from edgeaudio.cli.common import (
     progress_bar,
     report_skipped,
     require_extra,
+    seconds_option,
 )
+from edgeaudio.contract import DEFAULT_HORIZON
 
 if TYPE_CHECKING:
     from edgeaudio_export.calibration import Calibration
@@ -35,18 +37,20 @@ def export(
         ),
     ] = None,
     horizon: Annotated[
-        float, typer.Option(help="Seconds that one live decision covers.", min=0.01, max=86_400)
-    ] = 5.0,
+        float, seconds_option("Seconds that one live decision covers.", 0.01, 86_400)
+    ] = DEFAULT_HORIZON,
     force: ForceOption = False,
 ) -> None:
     """Join extractor and head into ONE model file, with its contract and golden vectors."""
     require_extra("export")
-    from edgeaudio.files import check_absent, write_atomic
+    from edgeaudio.files import check_output, write_atomic
     from edgeaudio_export.assemble import assemble
+    from edgeaudio_export.calibration import RECORDED
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import read_head
 
-    check_absent(output, overwrite=force)
+    inputs = tuple(path for path in (head, calibrate) if path)
+    check_output(output, overwrite=force, inputs=inputs)
     found = get_extractor(extractor)
     head_file = read_head(head) if head else None
     calibration = _calibration(calibrate, found) if calibrate else None
@@ -54,7 +58,7 @@ def export(
     write_atomic(output, data, overwrite=force)
     typer.echo(f"{output}: {len(data) / 1e6:.1f} MB, {_contents(found, head_file is not None)}.")
     if calibration:
-        names = ", ".join(calibration.windows)
+        names = ", ".join(name.removeprefix(RECORDED) for name in calibration.windows)
         typer.echo(f"It holds one recorded window each of: {names} (for its self-test).")
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeaudio.cli.common import HopOption, JsonOption, ModelOption
+from edgeaudio.cli.common import HopOption, JsonOption, ModelOption, seconds_option
 from edgeaudio.errors import EdgeAudioError
 
 if TYPE_CHECKING:
@@ -34,11 +32,9 @@ def listen(
     hop: HopOption = None,
     horizon: Annotated[
         float | None,
-        typer.Option(help="Seconds that one decision covers [default: the model's].", min=0.01),
+        seconds_option("Seconds that one decision covers (default: the model's).", 0.01, 86_400),
     ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(help="Stop after so much sound.", min=0.01)
-    ] = None,
+    seconds: Annotated[float | None, seconds_option("Stop after so much sound.", 0.1, 1e9)] = None,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Read file:PATH no faster than it would sound.")
     ] = False,
@@ -58,21 +54,12 @@ def listen(
     from edgeaudio.model import load_model
 
     one_arena()
+    if (realtime or block) and not source.startswith("file:"):
+        raise EdgeAudioError("--realtime and --block are for --source file:PATH.")
     loaded = load_model(model)
-    opened = _open_source(source, device, block or (_PACED_BLOCK if realtime else None))
-    give_back()
-    status = 0
-    try:
+    with _open_source(source, device, block or (_PACED_BLOCK if realtime else None)) as opened:
+        give_back()
         _run(loaded, _limited(opened, seconds, realtime), hop, horizon, as_json=as_json)
-    except EdgeAudioError as error:
-        typer.echo(f"edgeaudio: {error}", err=True)
-        status = error.exit_status
-    finally:
-        opened.close()
-    if opened.hung:  # the interpreter's own exit would wait for PortAudio, for ever
-        sys.stdout.flush()
-        os._exit(status)
-    raise typer.Exit(status)
 
 
 def _open_source(source: str, device: str | None, block: int | None) -> Source:
@@ -80,7 +67,9 @@ def _open_source(source: str, device: str | None, block: int | None) -> Source:
         raise EdgeAudioError(f"--device names a microphone, but the source is {source!r}.")
     if source == "mic":
         from edgeaudio.audio.microphone import MicrophoneSource
+        from edgeaudio.cli.native import bound_messages
 
+        bound_messages()
         return MicrophoneSource(device)
     from edgeaudio.audio.file import FileSource, PipeSource
 
@@ -105,7 +94,6 @@ def _run(
 ) -> None:
     from edgeaudio.listen import decisions
 
-    signal.signal(signal.SIGTERM, _stop)
     where = f"{source.name}, {source.sample_rate} Hz, {source.channels} channel(s)"
     sink = _sink(model, where, hop, horizon, as_json=as_json)
     try:
@@ -120,7 +108,8 @@ def _run(
 def _sink(
     model: Model, where: str, hop: float | None, horizon: float | None, *, as_json: bool
 ) -> Sink:
-    if as_json or not sys.stdout.isatty():
+    drawable = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    if as_json or not drawable:
         from edgeaudio.sinks.jsonlines import JsonLines
 
         typer.echo(f"edgeaudio: listening to {where}", err=True)
@@ -134,7 +123,3 @@ def _sink(
     spec = window_spec(model, hop)
     windows = windows_in(model.contract.horizon if horizon is None else horizon, spec)
     return LiveView(Console(), f"listening to {where}", model.labels, windows, spec.sample_rate)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -40,17 +40,21 @@ def train(
     column, the rows that say `train` are used. WAV, FLAC, OGG and MP3, any rate and channels.
     """
     require_extra("export")
-    from edgeaudio.files import check_absent
+    from edgeaudio.files import check_output
     from edgeaudio_export.datasets import load_dataset
+    from edgeaudio_export.embed import embed_dataset
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import write_head
-    from edgeaudio_export.train import train_head
+    from edgeaudio_export.train import check_head, fit_head
 
-    check_absent(output, overwrite=force)
+    check_output(output, overwrite=force, inputs=(data,))
+    check_head(head)
     found = get_extractor(extractor)
-    dataset = load_dataset(data)
+    dataset = load_dataset(data).training()
     with progress_bar("embedding") as progress:
-        trained = train_head(dataset, found, head, fusion, hop=hop, progress=progress)
+        embedded = embed_dataset(dataset, found, hop, progress)
+    with progress_bar("fitting"):
+        trained = fit_head(embedded, found, head, fusion)
     write_head(trained.head, output, overwrite=force)
     report_skipped(trained.dataset.skipped, trained.dataset.notes)
     for label, count in trained.dataset.counts.items():

@@ -17,16 +17,16 @@ def verify(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.onnx).")],
 ) -> None:
     """Show a model file's contract and run its golden vectors on this machine."""
-    from edgeaudio.model import load_model, require_golden
+    from edgeaudio.model import check_golden, golden_results, load_model
 
     loaded = load_model(model, self_test=False)
     typer.echo(f"{model}: {model.stat().st_size / 1e6:.1f} MB, digest holds\n")
     for name, value in _contract_lines(loaded.contract):
         typer.echo(f"  {name:14s} {value}")
     typer.echo("")
-    results = loaded.self_test()
+    results = golden_results(loaded, model)
     _print_golden(results, loaded.contract.tolerance)
-    require_golden(results, model)
+    check_golden(results, model)
     typer.echo(f"{model} can be used here.")
 
 
@@ -64,10 +64,11 @@ def _contract_lines(contract: Contract) -> list[tuple[str, str]]:
 
 def _print_golden(results: tuple[GoldenResult, ...], limit: Tolerance) -> None:
     heads = (f"embedding (<= {limit.embedding:g})", f"likelihood (<= {limit.likelihood:g})")
-    typer.echo(f"  {'golden vectors':16s} {heads[0]:>21s} {heads[1]:>23s}")
+    width = max(16, *(len(r.name) for r in results))
+    typer.echo(f"  {'golden vectors':{width}s} {heads[0]:>21s} {heads[1]:>23s}")
     for r in results:
         verdict = "holds" if r.holds else "FAILS"
-        typer.echo(f"  {r.name:16s} {r.embedding:21.2g} {r.likelihood:23.2g}   {verdict}")
+        typer.echo(f"  {r.name:{width}s} {r.embedding:21.2g} {r.likelihood:23.2g}   {verdict}")
     typer.echo("")
 
 

@@ -19,13 +19,20 @@ Classify = Callable[[F32], F32]
 
 
 def pool(kind: FusionName, embeddings: F32) -> F32:
-    """Early fusion of embeddings float32 [N, D] to [D], as `Fusion` does it step by step."""
-    if kind == "early":
-        return np.asarray(embeddings.max(axis=0))
-    total = np.zeros(embeddings.shape[1])
-    for embedding in embeddings:
-        total += embedding
-    return (total / len(embeddings)).astype(np.float32)
+    """Early fusion of embeddings float32 [N, D] to [D], N at least 1."""
+    pooled = embeddings[0].astype(np.float64)
+    for embedding in embeddings[1:]:
+        pooled = _join(kind, pooled, embedding)
+    return _vector(kind, pooled, len(embeddings))
+
+
+def _join(kind: FusionName, so_far: F64, value: F64 | F32) -> F64:
+    return np.maximum(so_far, value) if kind == "early" else so_far + value
+
+
+def _vector(kind: FusionName, pooled: F64, windows: int) -> F32:
+    """What the head gets, early fusion."""
+    return (pooled / windows if kind == "early-mean" else pooled).astype(np.float32)
 
 
 class Fusion:
@@ -50,7 +57,9 @@ class Fusion:
         self._reasons.update(prediction.quality.reasons)
         late = self._kind == "late"
         value = (prediction.likelihood if late else prediction.embedding).astype(np.float64)
-        self._pooled = value if self._pooled is None else self._pool(self._pooled, value)
+        if self._pooled is not None:
+            value = _join(self._kind, self._pooled, value)
+        self._pooled = value
 
     def decision(self) -> Decision:
         """The class with the largest fused likelihood; of equals, the first.
@@ -70,14 +79,10 @@ class Fusion:
             quality=self._quality(),
         )
 
-    def _pool(self, so_far: F64, value: F64) -> F64:
-        return np.maximum(so_far, value) if self._kind == "early" else so_far + value
-
     def _fused(self, pooled: F64) -> F64:
         if self._kind != "late":
-            if self._kind == "early-mean":
-                pooled = pooled / self._windows
-            pooled = self._classify(pooled.astype(np.float32)[None])[0].astype(np.float64)
+            vector = _vector(self._kind, pooled, self._windows)
+            pooled = self._classify(vector[None])[0].astype(np.float64)
         return np.asarray(pooled / pooled.sum())
 
     def _quality(self) -> Quality:

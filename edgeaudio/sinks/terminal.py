@@ -10,7 +10,10 @@ from rich.text import Text
 from edgeaudio.sinks.base import Sink
 from edgeaudio.types import INVALID, Event, Prediction
 
-_BAR = 40
+_BAR = 40  # characters, on a terminal that is wide enough
+_LEAST_BAR = 5
+_NUMBER = 9  # characters of the right-hand column
+_GAP = 2
 _METER_FLOOR = -80.0
 _REFRESH = 8  # pictures a second
 _METER_HOLD = 0.8  # how much of a peak is left after one block
@@ -22,6 +25,7 @@ class LiveView(Sink):
     def __init__(
         self, console: Console, title: str, labels: tuple[str, ...], horizon: int, rate: int
     ) -> None:
+        self._console = console
         self._title = title
         self._labels = labels
         self._horizon = horizon
@@ -48,18 +52,23 @@ class LiveView(Sink):
 
     def render(self) -> RenderableType:
         """The picture as of now."""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(justify="right")
-        table.add_column(width=_BAR)
-        table.add_column(justify="right")
+        label_width = max(map(len, (*self._labels, "level")))
+        left = self._console.width - label_width - _NUMBER - 2 * _GAP
+        bar = max(_LEAST_BAR, min(_BAR, left))
+        table = Table.grid(padding=(0, _GAP))
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(width=bar)
+        table.add_column(justify="right", min_width=_NUMBER, no_wrap=True)
         share = (self._dbfs - _METER_FLOOR) / -_METER_FLOOR
-        table.add_row("level", _bar(share, "yellow"), f"{self._dbfs:.0f} dBFS")
+        table.add_row("level", _bar(share, bar, "yellow"), f"{self._dbfs:.0f} dBFS")
         likelihoods = dict(self._event.decision.likelihoods) if self._event else {}
         for label in self._labels:
             value = likelihoods.get(label, 0.0)
             best = self._event is not None and self._event.decision.label == label
             style = "bold green" if best else "blue"
-            table.add_row(Text(label, style if best else ""), _bar(value, style), f"{value:.2f}")
+            table.add_row(
+                Text(label, style if best else ""), _bar(value, bar, style), f"{value:.2f}"
+            )
         return Group(Text(self._title, "dim"), table, self._status())
 
     def _status(self) -> Text:
@@ -76,6 +85,6 @@ class LiveView(Sink):
         return Text(f"{clock}  {decision.label}  ({decision.windows} windows, {span})", "bold")
 
 
-def _bar(share: float, style: str) -> Text:
-    filled = round(_BAR * min(1.0, max(0.0, share)))
-    return Text("█" * filled, style) + Text("·" * (_BAR - filled), "dim")
+def _bar(share: float, width: int, style: str) -> Text:
+    filled = round(width * min(1.0, max(0.0, share)))
+    return Text("█" * filled, style) + Text("·" * (width - filled), "dim")

@@ -14,7 +14,7 @@ from onnx import helper
 from edgeaudio import contract as contracts
 from edgeaudio import seal
 from edgeaudio.audio.resample import resampler_name
-from edgeaudio.contract import Contract, ExtractorInfo, GoldenVector
+from edgeaudio.contract import DEFAULT_HORIZON, Contract, ExtractorInfo, GoldenVector
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import load_model, open_session
 from edgeaudio.types import F32
@@ -24,8 +24,6 @@ from edgeaudio_export.golden import generated_windows, on_grid
 from edgeaudio_export.graphs import IR_VERSION, OPSET, set_metadata
 from edgeaudio_export.heads.file import HeadFile
 from edgeaudio_export.versions import versions
-
-DEFAULT_HORIZON = 5.0  # seconds
 
 
 def assemble(
@@ -74,19 +72,12 @@ def assemble(
 
 def join(network: onnx.ModelProto, head: onnx.ModelProto | None) -> onnx.ModelProto:
     """One graph `pcm` -> `embedding`, `likelihood`; only `embedding` without a head."""
-    parts = [network.graph] + ([head.graph] if head else [])
-    inner = {name for part in parts[1:] for node in part.node for name in node.output}
-    outer = {name for node in network.graph.node for name in node.output}
-    names = {name: f"head.{name}" for name in inner & outer}
-    nodes = [*network.graph.node]
-    for node in parts[1].node if head else ():
-        renamed = onnx.NodeProto()
-        renamed.CopyFrom(node)
-        renamed.input[:] = [names.get(n, n) for n in node.input]
-        renamed.output[:] = [names.get(n, n) for n in node.output]
-        nodes.append(renamed)
+    parts = [network.graph]
+    if head:
+        clashes = _names(network.graph) & _names(head.graph) - {"embedding"}
+        parts.append(_renamed(head.graph, {name: f"head.{name}" for name in clashes}))
     graph = helper.make_graph(
-        nodes,
+        [node for part in parts for node in part.node],
         "edgeaudio",
         [*network.graph.input],
         [output for part in parts for output in part.output],
@@ -100,6 +91,23 @@ def join(network: onnx.ModelProto, head: onnx.ModelProto | None) -> onnx.ModelPr
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    """What a graph calls its tensors."""
+    outputs = {name for node in graph.node for name in node.output}
+    return outputs | {tensor.name for tensor in (*graph.initializer, *graph.input)}
+
+
+def _renamed(graph: onnx.GraphProto, names: dict[str, str]) -> onnx.GraphProto:
+    copy = onnx.GraphProto()
+    copy.CopyFrom(graph)
+    for node in copy.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for tensor in copy.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    return copy
 
 
 def golden_vectors(
@@ -129,6 +137,11 @@ def _check_match(extractor: Extractor, head: HeadFile | None, horizon: float) ->
     if head.info.extractor_id != extractor.id:
         raise EdgeAudioError(
             f"This head was trained on {head.info.extractor_id!r}, not on {extractor.id!r}."
+        )
+    if head.dimensions != extractor.dimensions:
+        raise EdgeAudioError(
+            f"This head takes {head.dimensions} features, {extractor.id} gives "
+            f"{extractor.dimensions}."
         )
     if head.info.extractor_digest != extractor.digest:
         raise EdgeAudioError(

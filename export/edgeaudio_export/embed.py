@@ -11,6 +11,7 @@ from edgeaudio.audio.file import FileSource
 from edgeaudio.audio.windows import windows_of
 from edgeaudio.errors import AudioFileError
 from edgeaudio.model import Network, open_session
+from edgeaudio.pipeline import hop_samples
 from edgeaudio.types import F32, WindowSpec
 from edgeaudio_export.datasets.recordings import Dataset, Recording, Skipped, check_not_empty
 from edgeaudio_export.extractors import Extractor
@@ -48,7 +49,7 @@ def embed_dataset(
         try:
             windows = list(_windows(recording, spec, network))
         except AudioFileError as error:
-            skipped.append(Skipped(recording.path, recording.label, str(error)))
+            skipped.append(Skipped(recording.path, recording.label, str(error), recording.split))
         else:
             kept.append(recording)
             embeddings.append(np.concatenate(windows))
@@ -59,9 +60,10 @@ def embed_dataset(
 
 
 def spec_of(extractor: Extractor, hop: float | None) -> WindowSpec:
-    """How recordings are cut for `extractor`."""
-    step = extractor.default_hop if hop is None else round(hop * extractor.sample_rate)
-    return WindowSpec(extractor.sample_rate, extractor.window, max(1, step))
+    """How recordings are cut for `extractor`. Raises EdgeAudioError for a hop out of range."""
+    rate = extractor.sample_rate
+    step = extractor.default_hop if hop is None else hop_samples(hop, rate)
+    return WindowSpec(rate, extractor.window, step)
 
 
 def _windows(recording: Recording, spec: WindowSpec, network: Network) -> Iterator[F32]:

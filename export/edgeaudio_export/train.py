@@ -45,9 +45,19 @@ def train_head(
     hop: seconds between windows, half a window if None.
     Raises EdgeAudioError for an unknown head, DataError if a class has no usable recording.
     """
+    check_head(kind)
+    embedded = embed_dataset(dataset.training(), extractor, hop, progress)
+    return fit_head(embedded, extractor, kind, fusion)
+
+
+def check_head(kind: str) -> None:
+    """Raise EdgeAudioError, listing what there is, unless there is such a head."""
     if kind not in HEADS:
         raise EdgeAudioError(f"There is no head {kind!r}; there is: {', '.join(sorted(HEADS))}.")
-    embedded = embed_dataset(dataset.training(), extractor, hop, progress)
+
+
+def fit_head(embedded: Embedded, extractor: Extractor, kind: str, fusion: FusionName) -> Trained:
+    """The second half of `train_head`: a head on embeddings of `extractor`."""
     X, y = examples(embedded, fusion)
     head = HEADS[kind]().fit(X, y)
     head.check_graph(X[:: max(1, len(X) // 256)])

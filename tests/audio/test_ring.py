@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,12 +24,12 @@ def test_every_frame_comes_out_at_its_index_or_is_counted_lost(steps: list) -> N
             ring.write(ramp(written, count))
             written += count
             continue
-        block = ring.read(timeout=0)
+        block = ring.read(0)
         if block is not None:
             # The value of each frame is its index among all frames ever written.
             assert np.array_equal(block.samples, ramp(block.start, len(block.samples)))
             received += len(block.samples)
-    while (block := ring.read(timeout=0)) is not None:
+    while (block := ring.read(0)) is not None:
         assert np.array_equal(block.samples, ramp(block.start, len(block.samples)))
         received += len(block.samples)
     assert received + ring.lost == written
@@ -83,3 +85,37 @@ def test_what_is_left_comes_out_after_closing_then_none() -> None:
     assert block is not None
     assert len(block.samples) == 3
     assert ring.read(5.0) is None
+
+
+def test_patience_is_counted_from_the_last_sound() -> None:
+    ring = RingBuffer(100, 1, batch=50)
+
+    def trickle() -> None:
+        for start in range(0, 9, 3):
+            time.sleep(0.3)
+            ring.write(ramp(start, 3))
+
+    writer = threading.Thread(target=trickle)
+    begin = time.monotonic()
+    writer.start()
+    assert ring.read(0.75) is None
+    assert time.monotonic() - begin >= 0.9 + 0.5
+    writer.join()
+
+
+def test_a_stopped_process_does_not_blame_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After SIGSTOP and SIGCONT a single wait may have taken an hour."""
+    ring = RingBuffer(100, 1)
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def wait(timeout: float) -> bool:
+        clock[0] += 3600
+        if clock[0] > 3600:
+            ring.write(ramp(0, 5))
+        return False
+
+    monkeypatch.setattr(ring._arrived, "wait", wait)
+    block = ring.read(3.0)
+    assert block is not None
+    assert len(block.samples) == 5

@@ -88,6 +88,41 @@ def test_values_that_are_no_numbers(write_wav, value: float) -> None:
         samples_of(ArraySource(samples, 16_000))
 
 
+def test_values_that_are_absurd(write_wav) -> None:
+    samples = np.zeros(32_000, np.float32)
+    samples[20_000] = -3e30
+    with pytest.raises(AudioFileError, match=r"as large as 3e\+30 \(full scale is 1\)"):
+        samples_of(FileSource(write_wav("huge.wav", samples)))
+    samples[20_000] = 40_000  # integers, written as float by mistake: loud, but sound
+    samples_of(FileSource(write_wav("loud.wav", samples)))
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac"])
+def test_decoding_does_not_depend_on_the_block(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 60_000)
+    soundfile.write(path, noise, 22_050)
+    whole = samples_of(FileSource(path, block=100_000))
+    for block in (37, 480, 4096):
+        assert np.array_equal(samples_of(FileSource(path, block=block)), whole)
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.wav")
+    for path in (tmp_path / "fifo.wav", Path("/dev/zero")):
+        with pytest.raises(AudioFileError, match="is no regular file"):
+            FileSource(path)
+    with pytest.raises(AudioFileError, match="can't be opened: .*null"):
+        FileSource("a\0b")
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path, write_wav) -> None:
+    path = write_wav("a.wav", np.zeros(16_000, np.float32))
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    path.rename(odd)
+    assert len(samples_of(FileSource(odd))) == 16_000
+
+
 def test_damaged_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 160_000), 16_000)

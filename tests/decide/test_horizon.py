@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from edgeaudio.decide.horizon import Horizon, windows_in
@@ -56,15 +54,51 @@ def test_what_could_not_be_measured_gets_no_label() -> None:
     assert [(d.label, d.quality.reasons) for d in found] == [(INVALID, ("silence",)), ("b", ())]
 
 
-def test_a_gap_is_declared_and_starts_afresh() -> None:
+GAP = Quality(False, ("gap",))
+
+
+def test_a_gap_is_declared_at_once_and_starts_afresh() -> None:
     horizon = Horizon(3, "late", LABELS, classify)
-    before = [prediction(i, [0, 1]) for i in range(2)]
-    after = [prediction(i, [9, 0]) for i in range(10, 13)]
-    after[0] = replace(after[0], gap=True)
-    found = run(horizon, before + after)
+    found = run(horizon, [prediction(i, [0, 1]) for i in range(4)])[:2]
+    found += horizon.gap(80_000)
+    found += run(horizon, [prediction(i, [9, 0]) for i in range(10, 13)])
     assert [(d.start, d.end, d.label, d.windows) for d in found] == [
-        (0, 24_000, "b", 2),
-        (24_000, 80_000, INVALID, 0),
+        (0, 32_000, "b", 3),
+        (8_000, 40_000, "b", 3),
+        (40_000, 80_000, INVALID, 0),
         (80_000, 112_000, "a", 3),
     ]
-    assert found[1].quality == Quality(False, ("gap",))
+    assert found[2].quality == GAP
+
+
+def test_what_lay_before_a_gap_is_not_judged_on_less_than_a_horizon() -> None:
+    horizon = Horizon(3, "late", LABELS, classify)
+    assert [d for i in range(2) for d in horizon.push(prediction(i, [0, 1]))] == []
+    assert [(d.start, d.end, d.label) for d in horizon.gap(30_000)] == [(0, 30_000, INVALID)]
+    assert list(horizon.flush()) == []
+
+
+def test_gaps_that_keep_coming_are_all_declared() -> None:
+    horizon = Horizon(3, "late", LABELS, classify)
+    found = [d for end in (8_000, 16_000, 24_000) for d in horizon.gap(end)]
+    assert [(d.start, d.end) for d in found] == [(0, 8_000), (8_000, 16_000), (16_000, 24_000)]
+    assert {d.label for d in found} == {INVALID}
+
+
+def test_a_gap_is_never_of_no_length() -> None:
+    horizon = Horizon(1, "late", LABELS, classify)
+    assert list(horizon.gap(0)) == [], "nothing has been heard yet"
+    run(horizon, [prediction(0, [0, 1])])
+    (uncounted,) = horizon.gap(16_000)
+    assert (uncounted.start, uncounted.end) == (15_999, 16_000)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 90_000.0])
+def test_no_such_horizon(seconds: float) -> None:
+    with pytest.raises(EdgeAudioError, match="can't be used; a day is the longest"):
+        windows_in(seconds, SPEC)
+
+
+def test_too_many_windows() -> None:
+    with pytest.raises(EdgeAudioError, match="holds 17199 windows, 10000 at most"):
+        windows_in(8600, SPEC)

@@ -45,7 +45,7 @@ def test_what_is_no_recording_is_named_or_hidden(folders: Path) -> None:
     assert [(s.path.name, s.reason[:15]) for s in found.skipped] == [
         ("notes.txt", "not a recording")
     ]
-    assert found.notes == ("1 recordings beside the class folders are not used",)
+    assert found.notes == ("not used: beside.wav, which lies beside the class folders",)
 
 
 def test_an_empty_class_is_an_error(folders: Path) -> None:
@@ -137,9 +137,44 @@ def test_repeated_rows_count_once(folders: Path) -> None:
 
 
 def test_split_without_train(folders: Path) -> None:
-    path = manifest(folders, "path,label,split\ngood/a.wav,good,test\nbad/c.mp3,bad,dev\n")
-    with pytest.raises(DataError, match="no row says 'train'; found: dev, test"):
+    path = manifest(folders, "path,label,split\ngood/a.wav,good,test\nbad/c.mp3,bad,\n")
+    with pytest.raises(DataError, match="no row says 'train'; found: nothing, test"):
         load_dataset(path).training()
+
+
+def test_a_split_column_that_is_empty_is_a_mistake(folders: Path) -> None:
+    path = manifest(folders, "path,label,split\ngood/a.wav,good,\nbad/c.mp3,bad,\n")
+    with pytest.raises(DataError, match="no row says 'train'; found: nothing"):
+        load_dataset(path).training()
+
+
+def test_a_class_that_is_never_trained(folders: Path) -> None:
+    rows = "good/a.wav,good,train\nbad/c.mp3,bad,test\n"
+    path = manifest(folders, "path,label,split\n" + rows)
+    with pytest.raises(DataError, match="no row of the class 'bad' is for training"):
+        load_dataset(path).training()
+    path = manifest(folders, "path,label,split\n" + rows + "none.wav,bad,train\n")
+    with pytest.raises(DataError, match="no usable recording is left of the class 'bad'"):
+        load_dataset(path).training()
+
+
+def test_what_is_missing_from_the_test_rows_is_not_missed_in_training(folders: Path) -> None:
+    rows = "good/a.wav,good,train\nbad/c.mp3,bad,train\nnone.wav,bad,test\n"
+    found = load_dataset(manifest(folders, "path,label,split\n" + rows))
+    assert len(found.skipped) == 1
+    assert found.training().skipped == ()
+
+
+@pytest.mark.parametrize("label", ["a\tb", "\x1b[31mred", "x" * 201])
+def test_labels_that_cannot_be_shown(folders: Path, label: str) -> None:
+    path = manifest(folders, f"path,label\ngood/a.wav,good\nbad/c.mp3,{label}\n")
+    with pytest.raises(DataError, match="can't be shown"):
+        load_dataset(path)
+
+
+def test_names_that_no_file_has(folders: Path) -> None:
+    rows = f"good/a.wav,good\nbad/c.mp3,bad\n{'x' * 300}.wav,bad\n"
+    assert len(load_dataset(manifest(folders, "path,label\n" + rows)).skipped) == 1
 
 
 def test_digest_follows_content_and_label_alone(folders: Path) -> None:

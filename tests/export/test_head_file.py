@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -11,8 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
+from edgeaudio import seal
 from edgeaudio.errors import EdgeAudioError, ModelFileError, OutputExistsError
-from edgeaudio.model import open_session
+from edgeaudio.model import load_model, open_session
 from edgeaudio_export.heads import HeadFile, read_head, save_sklearn, write_head
 
 
@@ -64,6 +66,65 @@ def test_other_files(tmp_path: Path, engine_model: Path, engine_head_path: Path)
         read_head(tmp_path / "bad.head")
 
 
+def rewritten(head: HeadFile, path: Path, change, **info) -> Path:
+    """`head` with `change(graph)` applied, under a digest that holds."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(head.graph)
+    change(graph)
+    write_head(HeadFile(replace(head.info, **info), graph), path)
+    return path
+
+
+def renamed(graph: onnx.ModelProto) -> None:
+    graph.graph.input[0].name = graph.graph.node[0].input[0] = "x"
+
+
+def foreign_operator(graph: onnx.ModelProto) -> None:
+    graph.graph.node[0].domain = "com.microsoft"
+    graph.opset_import.add(domain="com.microsoft", version=1)
+
+
+def no_softmax(graph: onnx.ModelProto) -> None:
+    graph.graph.node[-1].op_type = "Identity"
+    del graph.graph.node[-1].attribute[:]
+
+
+def outside(graph: onnx.ModelProto) -> None:
+    tensor = graph.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/hostname")
+
+
+@pytest.mark.parametrize("change", [renamed, foreign_operator, no_softmax, outside])
+def test_heads_that_are_none(engine_head: HeadFile, tmp_path: Path, change) -> None:
+    path = rewritten(engine_head, tmp_path / "t.head", change)
+    with pytest.raises(ModelFileError, match=f"{path} can't be used as a head: "):
+        read_head(path)
+
+
+def test_labels_and_graph_must_agree(engine_head: HeadFile, tmp_path: Path) -> None:
+    path = rewritten(engine_head, tmp_path / "t.head", lambda g: None, labels=("a", "b"))
+    with pytest.raises(ModelFileError, match="expected embedding and 2 likelihoods"):
+        read_head(path)
+
+
+def test_another_schema_version(engine_head: HeadFile, tmp_path: Path) -> None:
+    path = rewritten(engine_head, tmp_path / "t.head", lambda g: None, schema_version=7)
+    with pytest.raises(ModelFileError, match="schema version 7, this edgeaudio reads 1"):
+        read_head(path)
+
+
+def test_sealed_nonsense(tmp_path: Path) -> None:
+    entry = b"\x0a" + bytes([len(seal.KEY)]) + seal.KEY.encode() + b"\x12\x40"
+    path = tmp_path / "t.head"
+    path.write_bytes(seal.seal(b"\xff\xff nonsense" + entry + seal.BLANK.encode()))
+    with pytest.raises(ModelFileError, match="can't be used as a head"):
+        read_head(path)
+    with pytest.raises(ModelFileError, match="its graph can't be run here"):
+        load_model(path)
+
+
 def test_not_overwritten(engine_head: HeadFile, engine_head_path: Path) -> None:
     with pytest.raises(OutputExistsError):
         write_head(engine_head, engine_head_path)
@@ -96,6 +157,8 @@ def test_what_cannot_come_over_is_named(tmp_path: Path) -> None:
     arguments = {"extractor": "logmel-stats", "fusion": "late", "path": tmp_path / "t.head"}
     with pytest.raises(EdgeAudioError, match=r"StandardScaler \+ LinearSVC can't be brought over"):
         save_sklearn(make_pipeline(StandardScaler(), LinearSVC()).fit(X, y), **arguments)
+    with pytest.raises(EdgeAudioError, match="MinMaxScaler that clips"):
+        save_sklearn(make_pipeline(MinMaxScaler(clip=True), LinearSVC()).fit(X, y), **arguments)
     with pytest.raises(EdgeAudioError, match="takes 100 features, logmel-stats gives 512"):
         save_sklearn(LinearSVC(dual=False).fit(X[:, :100], y), **arguments)
     assert not (tmp_path / "t.head").exists()

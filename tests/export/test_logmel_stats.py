@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from edgeaudio.model import Network, open_session
 from edgeaudio_export.frontends import logmel_stats as frontend
+from edgeaudio_export.golden import generated_windows, on_grid
 
 TIME = np.arange(16_000) / 16_000
 
@@ -85,4 +86,16 @@ def test_delta_is_a_slope_in_db_a_frame() -> None:
 
 def test_digest_is_fixed() -> None:
     """Heads are tied to it: change the front-end, and the digest must change with it."""
-    assert frontend.digest().startswith("419b194a77130938")
+    assert frontend.digest().startswith("9471959612124")
+
+
+def test_embeddings_are_fixed() -> None:
+    """As in version 1. If this fails, `VERSION` must change, and heads be trained anew."""
+    windows = generated_windows(16_000, 16_000)
+    pcm = np.stack([on_grid(windows[name]) / 32768 for name in ("noise", "sweep")])
+    found = frontend.reference(pcm.astype(np.float32))[:, [0, 64, 127, 168, 266, 484]]
+    wanted = [
+        [-39.273, -36.150, -27.933, 4.611, -0.006, 0.420],
+        [-73.231, -91.672, -99.831, 21.270, -0.461, 3.660],
+    ]
+    assert np.allclose(found, wanted, atol=1e-3)

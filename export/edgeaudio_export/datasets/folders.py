@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgeaudio.audio.file import SUFFIXES
@@ -30,13 +31,22 @@ def read_folders(root: Path) -> Dataset:
                 reason = f"not a recording by its name (expected {', '.join(SUFFIXES)})"
                 skipped.append(Skipped(path, folder.name, reason))
     beside = [p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
-    notes = [f"{len(beside)} recordings beside the class folders are not used"] if beside else []
+    notes = [f"not used: {beside[0].name}, which lies beside the class folders"] if beside else []
+    if len(beside) > 1:
+        notes = [f"not used: {len(beside)} recordings that lie beside the class folders"]
     return Dataset(root, tuple(recordings), tuple(skipped), tuple(notes))
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (p for p in folder.rglob("*") if p.is_file())
-    return sorted(p for p in found if not _hidden(p.relative_to(folder)))
+    """All files below, in order. Raises OSError where a folder can't be entered."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = []
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        found += [Path(parent, name) for name in names]
+    return sorted(p for p in found if p.is_file() and not _hidden(p.relative_to(folder)))
 
 
 def _hidden(path: Path) -> bool:

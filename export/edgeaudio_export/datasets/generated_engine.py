@@ -18,6 +18,7 @@ All random numbers come from PCG64 with a seed made of `SEED`, class and file.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -28,7 +29,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edgeaudio.errors import OutputExistsError
+from edgeaudio.errors import OutputError, OutputExistsError
+from edgeaudio.files import current_umask
 from edgeaudio.types import F64
 
 SEED = 4
@@ -50,21 +52,26 @@ other random numbers. An accuracy on this data says nothing about real machines.
 def write_dataset(folder: Path, progress: Callable[[int, int], None]) -> None:
     """Write the data set to a new folder, as a whole or not at all.
 
-    Raises OutputExistsError if `folder` holds anything already, or can't be made.
+    Raises OutputExistsError if `folder` holds anything already, OutputError if it can't be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputExistsError(f"{folder} exists and is no folder; choose another name.")
+    if folder.exists() and any(folder.iterdir()):
         raise OutputExistsError(f"{folder} exists and is not empty; choose another name.")
+    folder = folder.resolve()  # so that `.` has a name, and a folder around it
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
+        try:
+            _write_all(part, progress)
+            part.chmod(0o777 & ~current_umask())
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise OutputExistsError(f"{folder} can't be made: {error.strerror}.") from None
-    try:
-        _write_all(part, progress)
-        part.chmod(0o755)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise OutputExistsError(f"{folder} was made by another program meanwhile.") from None
+        raise OutputError(f"{folder} can't be made: {error.strerror}.") from None
 
 
 def _write_all(folder: Path, progress: Callable[[int, int], None]) -> None:

@@ -17,9 +17,14 @@ def load_dataset(path: Path) -> Dataset:
     Raises DataError if `path` is neither, or holds fewer than two classes, or labels that
     differ in case only, or the same file under two labels.
     """
-    if not path.exists():
-        raise DataError(f"There is no {path}; give a folder of class folders, or a CSV manifest.")
-    dataset = read_folders(path) if path.is_dir() else read_manifest(path)
+    try:
+        if not path.exists():
+            raise DataError(
+                f"There is no {path}; give a folder of class folders, or a CSV manifest."
+            )
+        dataset = read_folders(path) if path.is_dir() else read_manifest(path)
+    except OSError as error:
+        raise DataError(f"{error.filename or path} can't be read: {error.strerror}.") from None
     try:
         check_labels(dataset.labels)
     except ValueError as error:

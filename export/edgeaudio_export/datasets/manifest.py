@@ -30,7 +30,8 @@ def read_manifest(manifest: Path) -> Dataset:
     unknown = [c for c in columns if c not in (*REQUIRED, *OPTIONAL)]
     notes = [f"columns ignored: {', '.join(unknown)}"] if unknown else []
     recordings, skipped = _read_rows(rows, manifest, notes)
-    return Dataset(manifest, tuple(recordings), tuple(skipped), tuple(notes))
+    has_splits = "split" in columns
+    return Dataset(manifest, tuple(recordings), tuple(skipped), tuple(notes), has_splits)
 
 
 def _check_columns(columns: list[str], manifest: Path) -> None:
@@ -62,12 +63,19 @@ def _read_rows(
             notes.append(f"line {line} repeats {name}")
             continue
         seen[path] = label
-        if not path.is_file():
-            skipped.append(Skipped(path, label, "there is no such file"))
-            continue
         group, fold, split = (_cell(row, c) or None for c in OPTIONAL)
+        if not _is_file(path):
+            skipped.append(Skipped(path, label, "there is no such file", split))
+            continue
         recordings.append(Recording(path, label, group, fold, split))
     return recordings, skipped
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, no permission, a NUL
+        return False
 
 
 def _cell(row: dict[str, str], column: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeaudio.errors import DataError
@@ -24,21 +24,26 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that could not be used, and why."""
+    """A file that could not be used, and why. split: as in `Recording`."""
 
     path: Path
     label: str
     reason: str
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled recordings, in a fixed order. notes: what the reader should be told."""
+    """Labelled recordings, in a fixed order. notes: what the reader should be told.
+
+    has_splits: whether the source gives splits, even if every one of them is empty.
+    """
 
     root: Path
     recordings: tuple[Recording, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    has_splits: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,18 +60,31 @@ class Dataset:
     def training(self) -> Dataset:
         """What `train` uses: all, or the rows whose split is `train` where splits are given.
 
-        Raises DataError if splits are given and none is `train`.
+        Raises DataError if splits are given and none is `train`, or a class has no such row, or
+        none that can be used.
         """
-        splits = {r.split for r in self.recordings} - {None}
-        if not splits:
+        if not self.has_splits:
             return self
-        chosen = tuple(r for r in self.recordings if r.split == "train")
-        if not chosen:
+        splits = {r.split for r in self.recordings} | {s.split for s in self.skipped}
+        if "train" not in splits:
+            found = sorted(split or "nothing" for split in splits)
             raise DataError(
                 f"{self.root} has a split column, but no row says 'train'; "
-                f"found: {', '.join(sorted(map(str, splits)))}."
+                f"found: {', '.join(found)}."
             )
-        return Dataset(self.root, chosen, self.skipped, self.notes)
+        chosen = replace(
+            self,
+            recordings=tuple(r for r in self.recordings if r.split == "train"),
+            skipped=tuple(s for s in self.skipped if s.split == "train"),
+        )
+        absent = [label for label in self.labels if label not in chosen.labels]
+        if absent:
+            raise DataError(
+                f"{self.root}: no row of the class {absent[0]!r} is for training, so it could "
+                "never be recognised; give it rows with the split 'train', or leave it out."
+            )
+        check_not_empty(chosen)
+        return chosen
 
 
 def check_not_empty(dataset: Dataset) -> None:
@@ -87,9 +105,12 @@ def dataset_digest(recordings: Iterable[Recording]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file, read in pieces. Raises DataError if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} can't be read any more: {error.strerror}.") from None
 
 
 def _shorten(text: str) -> str:

@@ -19,6 +19,7 @@ tone are rounding noise; in float64 graph and reference agree to 1e-5 on any inp
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import onnx
@@ -38,9 +39,12 @@ FLOOR_POWER = 1e-10  # -100 dB
 DIMENSIONS = 4 * BANDS
 FRAMES = 1 + (WINDOW - FRAME) // STEP
 
+VERSION = 1
+
 _SLANEY_LINEAR_HZ = 200 / 3  # Hz a mel, up to the knee
 _SLANEY_KNEE_HZ = 1000.0
-_SLANEY_LOG_STEP = np.log(6.4) / 27
+_SLANEY_LOG = (6.4, 27)  # above the knee, 27 mels make a factor of 6.4
+_SLANEY_LOG_STEP = math.log(_SLANEY_LOG[0]) / _SLANEY_LOG[1]
 
 
 def reference(windows: F32) -> F32:
@@ -71,10 +75,12 @@ def graph() -> onnx.ModelProto:
 
 def digest() -> str:
     """SHA-256 of what defines the embedding. Computed tables may differ in their last bit
-    between processors, so it is taken over the numbers that they are computed from.
+    between processors, so it is taken over the numbers that they are computed from, and over
+    `VERSION`, which changes with the formulas.
     """
     definition = (SAMPLE_RATE, WINDOW, FRAME, STEP, FFT, BANDS, DELTA_REACH, FLOOR_POWER)
-    return hashlib.sha256(f"logmel-stats 1 {definition}".encode()).hexdigest()
+    mel = (_SLANEY_LINEAR_HZ, _SLANEY_KNEE_HZ, *_SLANEY_LOG)
+    return hashlib.sha256(f"logmel-stats {VERSION} {definition} {mel}".encode()).hexdigest()
 
 
 def hann() -> F64:

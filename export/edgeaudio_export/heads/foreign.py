@@ -57,6 +57,11 @@ def _svm_head(estimator: Any) -> SvmHead:
             f"A head of {names} can't be brought over; expected LinearSVC or MinMaxScaler + "
             "LinearSVC. Train it anew with `edgeaudio train`."
         )
+    if len(steps) == 2 and steps[0].clip:
+        raise EdgeAudioError(
+            "A MinMaxScaler that clips can't be brought over: a head does not clip. "
+            "Train it anew with `edgeaudio train`."
+        )
     svm, head = steps[-1], SvmHead()
     head.classes_ = svm.classes_
     head.coef_, head.intercept_ = one_against_rest(svm.coef_, svm.intercept_)

@@ -1,0 +1,5 @@
+"""`python -m edgeaudio` is `edgeaudio`."""
+
+from edgeaudio.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The way in and out of the program: signals, errors, exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point of `edgeaudio`. A user's mistake gets a sentence, never a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    _check_streams()
+    _leave(_status())
+
+
+def _status() -> int:
+    from edgeaudio.errors import EdgeAudioError
+
+    try:
+        from edgeaudio.cli.app import app
+
+        app()
+    except EdgeAudioError as error:
+        _say(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BrokenPipeError:  # whoever read our output has enough
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"the system refused: {where}{error.strerror or error}.")
+        return 2
+    return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C and SIGTERM unwind the program in order, so that no half-written file is left.
+
+    An import can't be unwound: what interrupts it may come out as any error. Nothing is being
+    written then, so the program leaves at once.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _check_streams() -> None:
+    """A service may be started with its streams closed; and names of files need not be UTF-8."""
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            while os.open(os.devnull, os.O_RDWR) < descriptor:
+                pass
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _say(message: str) -> None:
+    print(f"edgeaudio: {message}", file=sys.stderr)
+
+
+def _leave(status: int) -> None:
+    """End the process, also where PortAudio hangs and would hold up the interpreter's own exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter tries again
+        status = status or 1
+    microphone = sys.modules.get("edgeaudio.audio.microphone")
+    if microphone is not None and microphone.hung():
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
