@@ -51,8 +51,8 @@ def test_invalid_says_why() -> None:
 def test_a_narrow_terminal_keeps_labels_and_numbers(width: int) -> None:
     text = picture(width, Decision(0, 80_000, LABELS[1], LIKELIHOODS, 9, Quality()))
     for label, value in LIKELIHOODS:
-        (line,) = (line for line in text.splitlines() if label in line)
-        assert f"{value:.2f}" in line
+        (line,) = (x for x in text.splitlines() if x.split()[0] == label and "·" in x)
+        assert line.endswith(f"{value:.2f}")
     assert max(map(len, text.splitlines())) <= width
 
 
