@@ -8,14 +8,19 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130
+_RETRY_SECONDS = 0.02
 
 
 def main() -> None:
     """Entry point of `edgeaudio`. A user's mistake gets a sentence, never a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
-    _check_streams()
-    _leave(_status())
+    try:
+        _check_streams()
+        status = _status()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    _leave(status)
 
 
 def _status() -> int:
@@ -28,8 +33,6 @@ def _status() -> int:
     except EdgeAudioError as error:
         _say(str(error))
         return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:  # whoever read our output has enough
@@ -44,12 +47,12 @@ def _status() -> int:
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ctrl-C and SIGTERM unwind the program in order, so that no half-written file is left.
 
-    An import can't be unwound: what interrupts it may come out as any error. Nothing is being
-    written then, so the program leaves at once.
+    An import can't be unwound (what interrupts it may come out as any error): it is waited for.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os._exit(INTERRUPTED)
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
+            return
         frame = frame.f_back
     raise KeyboardInterrupt
 
