@@ -6,8 +6,10 @@ EdgeAudioError              exit status 2: a request that can't be carried out
  ├── OutputError            2: a file can't be written
  │    └── OutputExistsError 2: a file would be overwritten
  ├── MissingExtraError      2: an optional package is not installed
+ ├── MissingWeightsError    2: the weights of an extractor are not on this machine
  ├── ModelFileError         3: a model file is not ours, damaged, or from another version
- │    └── GoldenVectorError 3: a model file gives other numbers here than where it was made
+ │    ├── GoldenVectorError 3: a model file gives other numbers here than where it was made
+ │    └── WeightsFileError  3: a file of weights is damaged, hostile, or has another layout
  └── MicrophoneError        4: no microphone, or it stopped delivering
 
 Each message is one or two sentences for the person who reads it: what was wrong, with the
@@ -45,6 +47,10 @@ class MissingExtraError(EdgeAudioError):
     """A command needs an optional package; the message names the extra that brings it."""
 
 
+class MissingWeightsError(EdgeAudioError):
+    """Weights are needed that were not fetched or imported yet; the message says how to."""
+
+
 class ModelFileError(EdgeAudioError):
     """A model or head file is not ours, damaged, or has another schema version."""
 
@@ -53,6 +59,10 @@ class ModelFileError(EdgeAudioError):
 
 class GoldenVectorError(ModelFileError):
     """The golden vectors of a model file don't hold on this machine."""
+
+
+class WeightsFileError(ModelFileError):
+    """A file of weights can't be read, or holds other arrays than the network needs."""
 
 
 class MicrophoneError(EdgeAudioError):
