@@ -7,10 +7,13 @@ import typer
 from edgeaudio.cli.classify import classify
 from edgeaudio.cli.demo import demo
 from edgeaudio.cli.devices import devices
+from edgeaudio.cli.embed import embed
 from edgeaudio.cli.export import export
+from edgeaudio.cli.extractors import extractors
 from edgeaudio.cli.listen import listen
 from edgeaudio.cli.train import train
 from edgeaudio.cli.verify import verify
+from edgeaudio.cli.weights import weights_app
 
 EXIT_STATUSES = (
     "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
@@ -24,8 +27,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, train, export, classify, listen, devices, verify):
+for _command in (
+    demo,
+    train,
+    export,
+    classify,
+    listen,
+    devices,
+    verify,
+    extractors,
+    embed,
+):
     app.command(epilog=EXIT_STATUSES)(_command)
+app.add_typer(weights_app, name="weights", epilog=EXIT_STATUSES)
 
 
 def _print_version(wanted: bool) -> None:

@@ -35,9 +35,12 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the output
 HopOption = Annotated[
     float | None, seconds_option("Seconds between windows (default: the model's).", 0.001, 3600)
 ]
-ExtractorOption = Annotated[str, typer.Option(help="Extractor id.")]
+DEFAULT_EXTRACTOR = "logmel-stats"
+ExtractorOption = Annotated[
+    str, typer.Option(help="Extractor id; `edgeaudio extractors` lists them.")
+]
 
-_EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx")}
+_EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx", "h5py", "tflite")}
 _SHOWN = 20
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeaudio.cli.common import (
-    ExtractorOption,
+    DEFAULT_EXTRACTOR,
     ForceOption,
     progress_bar,
     report_skipped,
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write (.onnx).")],
-    extractor: ExtractorOption = "logmel-stats",
+    extractor: Annotated[
+        str | None,
+        typer.Option(help="Extractor id (default: the head's, or logmel-stats without one)."),
+    ] = None,
     head: Annotated[
         Path | None, typer.Option(help="Head file (.head); without it, the extractor alone.")
     ] = None,
@@ -44,15 +47,18 @@ def export(
     """Join extractor and head into ONE model file, with its contract and golden vectors."""
     require_extra("export")
     from edgeaudio.files import check_output, write_atomic
-    from edgeaudio_export.assemble import assemble
+    from edgeaudio_export.assemble import assemble, check_match
     from edgeaudio_export.calibration import RECORDED
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import read_head
 
     inputs = tuple(path for path in (head, calibrate) if path)
     check_output(output, overwrite=force, inputs=inputs)
-    found = get_extractor(extractor)
     head_file = read_head(head) if head else None
+    found = get_extractor(
+        extractor or (head_file.info.extractor_id if head_file else DEFAULT_EXTRACTOR)
+    )
+    check_match(found, head_file, horizon)
     calibration = _calibration(calibrate, found) if calibrate else None
     data = assemble(found, head_file, horizon=horizon, calibration=calibration)
     write_atomic(output, data, overwrite=force)

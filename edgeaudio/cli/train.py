@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from edgeaudio.cli.common import (
+    DEFAULT_EXTRACTOR,
     ExtractorOption,
     ForceOption,
     HopOption,
@@ -22,7 +23,7 @@ def train(
         Path, typer.Argument(help="Folder with a sub-folder a class, or a CSV manifest.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Head file to write (.head).")],
-    extractor: ExtractorOption = "logmel-stats",
+    extractor: ExtractorOption = DEFAULT_EXTRACTOR,
     head: Annotated[str, typer.Option(help="Head: svm.")] = "svm",
     fusion: Annotated[
         Literal["late", "early", "early-mean"],

@@ -39,7 +39,7 @@ def assemble(
     Raises EdgeAudioError if the head was trained on another extractor.
     """
     network = extractor.graph()
-    _check_match(extractor, head, horizon)
+    check_match(extractor, head, horizon)
     model = join(network, head.graph if head else None)
     windows = generated_windows(extractor.window, extractor.sample_rate)
     windows |= calibration.windows if calibration else {}
@@ -52,7 +52,7 @@ def assemble(
             dimensions=extractor.dimensions,
             sample_rate=extractor.sample_rate,
             window=extractor.window,
-            hop=extractor.default_hop,
+            hop=extractor.hop,
             tail="drop",
             resampler=resampler_name(),
         ),
@@ -126,7 +126,8 @@ def golden_vectors(
     return tuple(vectors)
 
 
-def _check_match(extractor: Extractor, head: HeadFile | None, horizon: float) -> None:
+def check_match(extractor: Extractor, head: HeadFile | None, horizon: float) -> None:
+    """Raise EdgeAudioError unless they go together. horizon: in seconds."""
     window = extractor.window / extractor.sample_rate
     if horizon < window:
         raise EdgeAudioError(

@@ -62,7 +62,7 @@ def embed_dataset(
 def spec_of(extractor: Extractor, hop: float | None) -> WindowSpec:
     """How recordings are cut for `extractor`. Raises EdgeAudioError for a hop out of range."""
     rate = extractor.sample_rate
-    step = extractor.default_hop if hop is None else hop_samples(hop, rate)
+    step = extractor.hop if hop is None else hop_samples(hop, rate)
     return WindowSpec(rate, extractor.window, step)
 
 

@@ -17,22 +17,7 @@ import soundfile
 
 from edgeaudio.classify import classify_file
 from edgeaudio.model import Model
-
-EDGEAUDIO = Path(sys.executable).parent / "edgeaudio"
-
-
-def edgeaudio(*arguments: object, status: int = 0, stdin: bytes | None = None) -> tuple[str, str]:
-    run = subprocess.run(
-        [EDGEAUDIO, *map(str, arguments)], capture_output=True, input=stdin, check=False
-    )
-    out, err = run.stdout.decode(), run.stderr.decode()
-    assert "Traceback" not in err, err
-    assert run.returncode == status, (run.returncode, out, err)
-    return out, err
-
-
-def objects(text: str) -> list[dict]:
-    return [json.loads(line) for line in text.splitlines()]
+from tests.cli.command import EDGEAUDIO, edgeaudio, objects
 
 
 def test_the_main_job(tmp_path: Path) -> None:

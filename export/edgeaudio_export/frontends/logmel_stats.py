@@ -19,14 +19,12 @@ tone are rounding noise; in float64 graph and reference agree to 1e-5 on any inp
 from __future__ import annotations
 
 import hashlib
-import math
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from edgeaudio.types import F32, F64
-from edgeaudio_export.graphs import IR_VERSION, OPSET
+from edgeaudio_export.frontends import spectra
+from edgeaudio_export.graphs import GraphBuilder
 
 SAMPLE_RATE = 16_000
 WINDOW = 16_000
@@ -37,40 +35,33 @@ BANDS = 128
 DELTA_REACH = 4  # frames on either side
 FLOOR_POWER = 1e-10  # -100 dB
 DIMENSIONS = 4 * BANDS
-FRAMES = 1 + (WINDOW - FRAME) // STEP
-
+FRAMES = spectra.frame_count(WINDOW, FRAME, STEP)
 VERSION = 1
-
-_SLANEY_LINEAR_HZ = 200 / 3  # Hz a mel, up to the knee
-_SLANEY_KNEE_HZ = 1000.0
-_SLANEY_LOG = (6.4, 27)  # above the knee, 27 mels make a factor of 6.4
-_SLANEY_LOG_STEP = math.log(_SLANEY_LOG[0]) / _SLANEY_LOG[1]
 
 
 def reference(windows: F32) -> F32:
     """The same in numpy: float32 [N, 16000] in [-1, 1] -> float32 [N, 512]."""
-    x = np.asarray(windows, np.float64)
-    frames = np.lib.stride_tricks.sliding_window_view(x, FRAME, axis=1)[:, ::STEP]
-    spectrum = np.fft.rfft(frames * hann(), FFT)
-    power = np.square(np.abs(spectrum)) / _full_scale_power()
+    frames = spectra.frames_of(np.asarray(windows, np.float64), FRAME, STEP)
+    power = spectra.power(frames, _window(), FFT)
     log_mel = 10 * np.log10(np.maximum(power @ mel_matrix(), FLOOR_POWER))
     delta = np.einsum("ntb,td->ndb", log_mel, delta_matrix())
     parts = [part(v, axis=1) for v in (log_mel, delta) for part in (np.mean, np.std)]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def graph() -> onnx.ModelProto:
-    """ONNX: `pcm` float32 [N, 16000] -> `embedding` float32 [N, 512]."""
-    nodes = [*_power_nodes(), *_log_mel_nodes(), *_statistics_nodes()]
-    inputs = [helper.make_tensor_value_info("pcm", TensorProto.FLOAT, ["N", WINDOW])]
-    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", DIMENSIONS])]
-    constants = [numpy_helper.from_array(v, k) for k, v in _constants().items()]
-    body = helper.make_graph(nodes, "logmel-stats", inputs, outputs, constants)
-    model = helper.make_model(
-        body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
+def add_embedding(b: GraphBuilder, pcm: str) -> str:
+    """In a graph: `pcm` [N, 16000] -> float32 [N, 512]."""
+    samples = spectra.add_double(b, pcm)
+    beyond = (FRAMES - 1) * STEP + FFT - WINDOW  # the last frame's zeros
+    samples = b.add("Pad", samples, b.constant([0, 0, 0, beyond]))
+    power = spectra.add_power(b, samples, FRAMES, STEP, _window(), FFT)
+    mel = b.add("MatMul", power, b.constant(mel_matrix(), "frontend.mel"))
+    floored = b.add("Max", mel, b.constant(np.float64(FLOOR_POWER)))
+    log_mel = b.add("Mul", b.add("Log", floored), b.constant(np.float64(10 / np.log(10))))
+    delta = b.add("MatMul", b.constant(delta_matrix().T.copy()), log_mel)
+    parts = [part for value in (log_mel, delta) for part in _add_mean_and_deviation(b, value)]
+    statistics = b.add("Concat", *parts, axis=2)
+    return spectra.add_float(b, b.add("Squeeze", statistics, b.constant([1])))
 
 
 def digest() -> str:
@@ -79,22 +70,14 @@ def digest() -> str:
     `VERSION`, which changes with the formulas.
     """
     definition = (SAMPLE_RATE, WINDOW, FRAME, STEP, FFT, BANDS, DELTA_REACH, FLOOR_POWER)
-    mel = (_SLANEY_LINEAR_HZ, _SLANEY_KNEE_HZ, *_SLANEY_LOG)
-    return hashlib.sha256(f"logmel-stats {VERSION} {definition} {mel}".encode()).hexdigest()
-
-
-def hann() -> F64:
-    """Periodic Hann window [400]. Its first value is 0 and the rest is symmetric about 200."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+    return hashlib.sha256(f"logmel-stats {VERSION} {definition}".encode()).hexdigest()
 
 
 def mel_matrix() -> F64:
     """Triangular filters of peak 1, [513, 128], Slaney's scale, 0 to 8000 Hz."""
-    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(SAMPLE_RATE / 2), BANDS + 2))
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    bins = np.arange(FFT // 2 + 1)[:, None] * (SAMPLE_RATE / FFT)
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return np.maximum(0.0, np.minimum(rising, falling))
+    ends = (0.0, SAMPLE_RATE / 2)
+    edges = spectra.mel_edges(*ends, BANDS, spectra.slaney, spectra.slaney_to_hz)
+    return spectra.triangles(edges, spectra.bin_frequencies(SAMPLE_RATE, FFT))
 
 
 def delta_matrix() -> F64:
@@ -107,92 +90,15 @@ def delta_matrix() -> F64:
     return matrix
 
 
-def _full_scale_power() -> float:
-    return float(np.square(hann().sum() / 2))
+def _window() -> F64:
+    """Hann, scaled so that a full-scale sine has power 1 in its bin."""
+    window = spectra.hann(FRAME)
+    return np.asarray(window / (window.sum() / 2))
 
 
-def _hz_to_mel(hz: float) -> float:
-    if hz < _SLANEY_KNEE_HZ:
-        return hz / _SLANEY_LINEAR_HZ
-    return float(
-        _SLANEY_KNEE_HZ / _SLANEY_LINEAR_HZ + np.log(hz / _SLANEY_KNEE_HZ) / _SLANEY_LOG_STEP
-    )
-
-
-def _mel_to_hz(mel: F64) -> F64:
-    knee = _SLANEY_KNEE_HZ / _SLANEY_LINEAR_HZ
-    above = _SLANEY_KNEE_HZ * np.exp((mel - knee) * _SLANEY_LOG_STEP)
-    return np.where(mel < knee, mel * _SLANEY_LINEAR_HZ, above)
-
-
-# The power spectrum as two small matrix products. Without its first value (0), the windowed
-# frame is symmetric about sample 200 but for the signal itself; the signal's even part meets
-# the cosines only and its odd part the sines only, which halves the arithmetic and the file.
-# Seen from sample 200, the phase is another one; the power is the same.
-
-
-def _constants() -> dict[str, np.ndarray]:
-    half = FRAME // 2
-    starts = np.arange(FRAMES)[:, None] * STEP + half
-    reach = np.arange(half)
-    angle = 2 * np.pi * np.outer(reach, np.arange(FFT // 2 + 1)) / FFT
-    window = hann()[half:, None] / np.sqrt(_full_scale_power())
-    once = np.where(reach == 0, 0.5, 1.0)[:, None]  # sample 200 is its own mirror image
-    return {
-        "frontend.after": starts + reach,
-        "frontend.before": starts - reach,
-        "frontend.cosine": np.cos(angle) * window * once,
-        "frontend.sine": np.sin(angle) * window,
-        "frontend.mel": mel_matrix(),
-        "frontend.floor": np.array(FLOOR_POWER),
-        "frontend.decibel": np.array(10 / np.log(10)),
-        "frontend.delta": delta_matrix().T.copy(),
-        "frontend.axis": np.array([1]),
-    }
-
-
-def _power_nodes() -> list[onnx.NodeProto]:
-    node = helper.make_node
-    return [
-        node("Cast", ["pcm"], ["x"], to=TensorProto.DOUBLE),
-        node("Gather", ["x", "frontend.after"], ["after"], axis=1),
-        node("Gather", ["x", "frontend.before"], ["before"], axis=1),
-        node("Add", ["after", "before"], ["even"]),
-        node("Sub", ["after", "before"], ["odd"]),
-        node("MatMul", ["even", "frontend.cosine"], ["real"]),
-        node("MatMul", ["odd", "frontend.sine"], ["imaginary"]),
-        node("Mul", ["real", "real"], ["real2"]),
-        node("Mul", ["imaginary", "imaginary"], ["imaginary2"]),
-        node("Add", ["real2", "imaginary2"], ["power"]),
-    ]
-
-
-def _log_mel_nodes() -> list[onnx.NodeProto]:
-    node = helper.make_node
-    return [
-        node("MatMul", ["power", "frontend.mel"], ["mel"]),
-        node("Max", ["mel", "frontend.floor"], ["floored"]),
-        node("Log", ["floored"], ["ln"]),
-        node("Mul", ["ln", "frontend.decibel"], ["log_mel"]),
-        node("MatMul", ["frontend.delta", "log_mel"], ["delta"]),
-    ]
-
-
-def _statistics_nodes() -> list[onnx.NodeProto]:
-    node = helper.make_node
-    nodes = []
-    for name in ("log_mel", "delta"):
-        nodes += [
-            node("ReduceMean", [name], [f"{name}.mean"], axes=[1], keepdims=1),
-            node("Sub", [name, f"{name}.mean"], [f"{name}.centred"]),
-            node("Mul", [f"{name}.centred", f"{name}.centred"], [f"{name}.squares"]),
-            node("ReduceMean", [f"{name}.squares"], [f"{name}.variance"], axes=[1], keepdims=1),
-            node("Sqrt", [f"{name}.variance"], [f"{name}.std"]),
-        ]
-    parts = ["log_mel.mean", "log_mel.std", "delta.mean", "delta.std"]
-    return [
-        *nodes,
-        node("Concat", parts, ["statistics"], axis=2),
-        node("Squeeze", ["statistics", "frontend.axis"], ["statistics2"]),
-        node("Cast", ["statistics2"], ["embedding"], to=TensorProto.FLOAT),
-    ]
+def _add_mean_and_deviation(b: GraphBuilder, value: str) -> tuple[str, str]:
+    """Over time, [N, 1, bands] each."""
+    mean = b.add("ReduceMean", value, axes=[1], keepdims=1)
+    centred = b.add("Sub", value, mean)
+    variance = b.add("ReduceMean", b.add("Mul", centred, centred), axes=[1], keepdims=1)
+    return mean, b.add("Sqrt", variance)

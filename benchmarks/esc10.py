@@ -1,6 +1,6 @@
-"""Accuracy of the baseline on ESC-10, official folds, through the commands.
+"""Accuracy of an extractor with a linear SVM on ESC-10, official folds, through the commands.
 
-    .venv/bin/python benchmarks/esc10_baseline.py ESC10 [--fusion late early early-mean]
+    .venv/bin/python benchmarks/esc10.py ESC10 [--extractor ID] [--fusion late early early-mean]
 
 ESC10: folder with one sub-folder a class and clips named FOLD-..., as the set is published.
 For each fold: train on the other four, export, classify it. Prints one table, in percent.
@@ -25,7 +25,7 @@ def edgeaudio(*arguments: object) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def accuracy(clips: list[Path], fold: str, fusion: str, work: Path) -> float:
+def accuracy(clips: list[Path], fold: str, extractor: str, fusion: str, work: Path) -> float:
     manifest, head, model = work / "m.csv", work / "m.head", work / "m.onnx"
     with manifest.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -33,8 +33,9 @@ def accuracy(clips: list[Path], fold: str, fusion: str, work: Path) -> float:
         for clip in clips:
             split = "test" if clip.name.startswith(fold) else "train"
             writer.writerow([clip, clip.parent.name, split])
-    edgeaudio("train", manifest, "--fusion", fusion, "-o", head, "--force")
-    edgeaudio("export", "--head", head, "-o", model, "--force")
+    common = ("--extractor", extractor, "--force")
+    edgeaudio("train", manifest, "--fusion", fusion, "-o", head, *common)
+    edgeaudio("export", "--head", head, "-o", model, *common)
     test = [clip for clip in clips if clip.name.startswith(fold)]
     out = edgeaudio("classify", *test, "--model", model, "--json")
     found = [json.loads(line)["label"] for line in out.splitlines()]
@@ -45,15 +46,18 @@ def accuracy(clips: list[Path], fold: str, fusion: str, work: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("esc10", type=Path)
+    parser.add_argument("--extractor", default="logmel-stats")
     parser.add_argument("--fusion", nargs="+", default=["late", "early", "early-mean"])
     options = parser.parse_args()
     clips = sorted(p.resolve() for p in options.esc10.glob("*/*-*.*"))
     folds = sorted({clip.name.split("-")[0] for clip in clips})
-    print(f"| logmel-stats + svm | {' | '.join(f'fold {f}' for f in folds)} | mean | sd |")
+    print(f"| {options.extractor} + svm | {' | '.join(f'fold {f}' for f in folds)} | mean | sd |")
     print("|---" * (len(folds) + 3) + "|")
     with tempfile.TemporaryDirectory() as work:
         for fusion in options.fusion:
-            found = [accuracy(clips, f"{fold}-", fusion, Path(work)) for fold in folds]
+            found = [
+                accuracy(clips, f"{fold}-", options.extractor, fusion, Path(work)) for fold in folds
+            ]
             values = [*found, statistics.mean(found), statistics.stdev(found)]
             print(f"| {fusion} | " + " | ".join(f"{v:.1f}" for v in values) + " |", flush=True)
 

@@ -1,0 +1,1 @@
+"""Networks: spectrogram to embedding, as nodes of a graph, from weights under canonical names."""
