@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import edgeaudio
+import edgeaudio_export
 
 RUNTIME = Path(edgeaudio.__file__).parent
 GROUND = {"types", "contract", "errors", "codec", "seal", "files", "memory"}
@@ -48,6 +49,25 @@ def test_rooms_rest_on_the_ground_floor_alone(room: str) -> None:
 def test_ground_floor_imports_no_room(room: str) -> None:
     for path in files_of(room):
         assert rooms_imported(path) <= GROUND, path
+
+
+# What each room of the export stage may import of the others.
+EXPORT_ROOMS = {
+    "frontends": {"graphs"},
+    "networks": {"graphs"},
+    "weights": set(),
+    "foreign": {"catalogue", "frontends", "golden", "graphs", "versions", "weights"},
+    "datasets": set(),
+    "heads": {"extractors", "graphs"},
+    "peers": {"datasets", "extractors", "versions", "weights"},
+}
+
+
+@pytest.mark.parametrize("room", EXPORT_ROOMS)
+def test_export_rooms_rest_on_what_they_say(room: str) -> None:
+    for path in sorted((Path(edgeaudio_export.__file__).parent / room).rglob("*.py")):
+        names = {n.split(".")[1] for n in imports(path) if n.startswith("edgeaudio_export.")}
+        assert names <= EXPORT_ROOMS[room] | {room}, path
 
 
 def test_runtime_needs_nothing_of_the_workstation() -> None:

@@ -28,6 +28,7 @@ class FileSource(Source):
     """
 
     formats = FORMATS
+    dtype = "float32"  # what blocks hold; a comparison may want float64
 
     def __init__(self, path: str | Path, *, block: int = _BLOCK) -> None:
         self.name = str(path)
@@ -56,7 +57,7 @@ class FileSource(Source):
         start = 0
         while True:
             try:
-                samples = self._file.read(self._block, dtype="float32", always_2d=True)
+                samples = self._file.read(self._block, dtype=self.dtype, always_2d=True)
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise AudioFileError(
                     f"{self.name} is damaged after {start / self.sample_rate:.1f} s "

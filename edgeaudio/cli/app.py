@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgeaudio.cli.classify import classify
+from edgeaudio.cli.common import help_of
 from edgeaudio.cli.demo import demo
 from edgeaudio.cli.devices import devices
 from edgeaudio.cli.embed import embed
@@ -17,7 +18,7 @@ from edgeaudio.cli.weights import weights_app
 
 EXIT_STATUSES = (
     "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
-    "3 the model or head file is refused; 4 no microphone, or it stopped; 130 interrupted."
+    "3 a model, head or weights file is refused; 4 no microphone, or it stopped; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -38,7 +39,7 @@ for _command in (
     extractors,
     embed,
 ):
-    app.command(epilog=EXIT_STATUSES)(_command)
+    app.command(epilog=EXIT_STATUSES, help=help_of(_command))(_command)
 app.add_typer(weights_app, name="weights", epilog=EXIT_STATUSES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,12 @@ def report_skipped(skipped: Sequence[Skipped], notes: Sequence[str] = ()) -> Non
         typer.echo(f"  {item.path}: {item.reason}", err=True)
     if len(skipped) > _SHOWN:
         typer.echo(f"  ... and {len(skipped) - _SHOWN} more", err=True)
+
+
+def help_of(command: Callable[..., Any]) -> str:
+    """Its docstring with paragraphs on one line each, for typer to wrap."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(p.split("\n")) for p in paragraphs)
 
 
 def counted(number: int, what: str) -> str:

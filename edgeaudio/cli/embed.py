@@ -18,7 +18,7 @@ from edgeaudio.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from edgeaudio_export.embed_batch import Done
+    from edgeaudio_export.peers.batch import Done
 
 
 def embed(
@@ -73,10 +73,10 @@ def embed(
     """
     require_extra("export")
     from edgeaudio.files import check_output
-    from edgeaudio_export.embed_batch import Request, embed_all, plan
+    from edgeaudio_export.peers.batch import Request, embed_all, plan
 
     planned = plan(inputs, output)
-    if len(planned) == 1:
+    if planned[0].output == output:
         check_output(planned[0].output, overwrite=force, inputs=(planned[0].recording,))
     files = tuple(weights or ())
     given = {"frontend": frontend, "postprocess": postprocess}

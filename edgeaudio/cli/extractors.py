@@ -52,12 +52,18 @@ def _print_table(lines: list[Line]) -> None:
             f"{x.sample_rate / 1000:g}",
             f"{x.window_seconds:.3f}",
             str(x.dimensions),
-            f"{x.parameters / 1e6:.1f} M" if x.parameters else "-",
+            _count(x.parameters),
             f"{x.gigamacs_a_second:.2f}",
             x.licence,
             x.weights,
         )
     Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def _count(number: int) -> str:
+    if not number:
+        return "-"
+    return f"{number / 1e6:.1f} M" if number >= 100_000 else f"{number / 1e3:.1f} k"
 
 
 def _families(lines: list[Line]) -> dict[str, Groups]:

@@ -60,4 +60,4 @@ def train(
     report_skipped(trained.dataset.skipped, trained.dataset.notes)
     for label, count in trained.dataset.counts.items():
         typer.echo(f"{count:6d} recordings  {label}")
-    typer.echo(f"{output}: {head} on {extractor}, {fusion} fusion. Next: edgeaudio export")
+    typer.echo(f"{output}: {head} on {found.id}, {fusion} fusion. Next: edgeaudio export")

@@ -8,30 +8,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeaudio.cli.common import JsonOption, progress_bar, require_extra
+from edgeaudio.cli.common import JsonOption, help_of, progress_bar, require_extra
+from edgeaudio.cli.weights_import import (
+    ReplaceOption,
+    import_weights,
+    kept_line,
+    print_imported,
+)
 from edgeaudio.errors import EdgeAudioError, WeightsFileError
 
 if TYPE_CHECKING:
-    from edgeaudio_export.weights import Official, Weights, WeightsInfo
+    from edgeaudio_export.foreign import Facts
+    from edgeaudio_export.weights import Official, WeightsInfo
 
 weights_app = typer.Typer(
     help="The official weights of pre-trained extractors: fetch, import, check.",
     no_args_is_help=True,
 )
 
+weights_app.command("import", help=help_of(import_weights))(import_weights)
+
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `weights list` names it.")]
-ReplaceOption = Annotated[bool, typer.Option("--force", help="Replace weights kept under this id.")]
 
 
 @weights_app.command("list")
 def list_weights(as_json: JsonOption = False) -> None:
     """Show which weights there are, their licences, and which are on this machine."""
+    require_extra("export")
+    from edgeaudio_export import foreign
     from edgeaudio_export.weights import officials, present
 
     kept = present()
     rows = [_row(official, kept) for official in officials().values()]
     others = sorted(kept.keys() - officials().keys())
     rows += [_other_row(id, kept[id]) for id in others]
+    rows += [_extractor_row(name, facts) for name, facts in foreign.present().items()]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -57,33 +68,7 @@ def pull_weights(id: IdArgument, force: ReplaceOption = False) -> None:
     typer.echo(f"Licence of {id}: {official.licence}. {official.citation}.", err=True)
     with progress_bar(f"fetching {id}") as progress:
         weights = pull(official, progress, overwrite=force)
-    typer.echo(_kept(weights))
-
-
-@weights_app.command("import")
-def import_weights(
-    id: IdArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Official file of these weights.")],
-    force: ReplaceOption = False,
-) -> None:
-    """Keep weights from a file that is here already; nothing in it is run."""
-    require_extra("export")
-    from edgeaudio.files import check_output
-    from edgeaudio_export.weights import load_file, registry, save, store
-
-    registry.get(id)
-    store.make_folder(store.weights_home())
-    check_output(store.path_of(id), overwrite=force, inputs=(file,))
-    weights = load_file(id, file)
-    save(weights, overwrite=force)
-    typer.echo(_kept(weights))
-    if not weights.info.official:
-        known = ", ".join(f.name for f in registry.get(id).files)
-        typer.echo(
-            f"note: {file.name} has the right layout, but by its digest it is none of the "
-            f"official files ({known}).",
-            err=True,
-        )
+    typer.echo(kept_line(weights))
 
 
 @weights_app.command("verify")
@@ -96,8 +81,13 @@ def verify_weights(
 ) -> None:
     """Check kept weights: digest as of the import, shapes, origin, and published numbers."""
     require_extra("export")
+    from edgeaudio_export import foreign
     from edgeaudio_export.weights import require, store
 
+    if id in foreign.present():
+        print_imported(foreign.load(id))  # which checks the digest
+        typer.echo(f"{id} can be used.")
+        return
     weights = require(id)  # which checks all that; it raises where something does not hold
     info = weights.info
     values = sum(array.size for array in weights.arrays.values())
@@ -117,7 +107,7 @@ def verify_weights(
 
 def _verify_published(id: str, chirp: Path | None, *, certain: bool) -> None:
     """Print what was compared. certain: a difference is an error, not just another training."""
-    from edgeaudio_export.published import PUBLISHED, compare_chirp, compare_silence
+    from edgeaudio_export.peers.published import PUBLISHED, compare_chirp, compare_silence
 
     if id not in PUBLISHED:
         if chirp is not None:
@@ -150,17 +140,6 @@ def where_weights() -> None:
     typer.echo(weights_home())
 
 
-def _kept(weights: Weights) -> str:
-    from edgeaudio_export.weights import store
-
-    values = sum(array.size for array in weights.arrays.values())
-    origin = "the official file" if weights.info.official else "not an official file"
-    return (
-        f"{weights.id}: {values / 1e6:.1f} million values from {weights.info.source} ({origin}), "
-        f"kept in {store.path_of(weights.id)}."
-    )
-
-
 def _row(official: Official, kept: dict[str, WeightsInfo | None]) -> dict[str, Any]:
     """What `list` says of official weights; bytes: as they are kept."""
     from edgeaudio_export.weights import store
@@ -184,6 +163,19 @@ def _other_row(id: str, info: WeightsInfo | None) -> dict[str, Any]:
     """What `list` says of weights that are no official ones."""
     licence = info.licence if info else ""
     return {"id": id, "licence": licence, "bytes": None, "here": _here(id, {id: info})}
+
+
+def _extractor_row(name: str, facts: Facts | None) -> dict[str, Any]:
+    """What `list` says of an extractor that was imported with --as."""
+    from edgeaudio_export import foreign
+
+    return {
+        "id": name,
+        "licence": facts.licence or "not given" if facts else "",
+        "file": facts.source if facts else "",
+        "bytes": foreign.path_of(name).stat().st_size,
+        "here": "extractor" if facts else "damaged",
+    }
 
 
 def _here(id: str, kept: dict[str, WeightsInfo | None]) -> str:

@@ -8,6 +8,7 @@ one id wherever it is written down: heads and model files are tied to it.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from onnx import TensorProto
 
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.types import F32, F64
+from edgeaudio_export import foreign
 from edgeaudio_export.catalogue import CATALOGUE, Entry, Options
 from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.weights import store
@@ -74,9 +76,11 @@ def get_extractor(
     """The extractor called `name`, with the options in the name and those given by group.
 
     files: official weight files to read instead of the imported ones, in the order in which
-    the entry names its weights.
-    Raises EdgeAudioError for an unknown name or option, MissingWeightsError, WeightsFileError.
+    the entry names its weights. A name that `weights import --as` gave takes neither.
+    Raises EdgeAudioError for an unknown name or option, MissingWeightsError, ModelFileError.
     """
+    if _is_imported(name):
+        return _foreign(name, files, options or {})
     entry, chosen = resolve(name, options or {})
     weights = _load(entry, chosen, files)
     digest = entry.definition
@@ -103,6 +107,30 @@ def get_extractor(
     )
 
 
+def _is_imported(name: str) -> bool:
+    try:
+        return os.path.lexists(foreign.path_of(name))
+    except EdgeAudioError:  # no name of an imported one
+        return False
+
+
+def _foreign(name: str, files: tuple[Path, ...], options: Mapping[str, str]) -> Extractor:
+    if files or options:
+        what = "official weight files" if files else f"options ({', '.join(options)})"
+        raise EdgeAudioError(f"{name} is an imported extractor; it takes no {what}.")
+    found = foreign.load(name)
+    return Extractor(
+        id=name,
+        sample_rate=found.sample_rate,
+        window=found.window,
+        hop=max(1, found.window // 2),
+        dimensions=found.dimensions,
+        digest=found.digest,
+        build=found.build,
+        licences=(found.licence,) if found.licence else (),
+    )
+
+
 def resolve(name: str, given: Mapping[str, str]) -> tuple[Entry, Options]:
     """The entry of the catalogue and the value of each of its options. Raises EdgeAudioError."""
     base, _, rest = name.partition("@")
@@ -110,10 +138,14 @@ def resolve(name: str, given: Mapping[str, str]) -> tuple[Entry, Options]:
         raise EdgeAudioError(f"There is no extractor {base!r}; see `edgeaudio extractors`.")
     entry = CATALOGUE[base]
     chosen = {group: values[0] for group, values in entry.options.items()}
+    named: set[str] = set()
     for value in filter(None, rest.split(",")):
         groups = [group for group, values in entry.options.items() if value in values]
         if not groups:
             raise EdgeAudioError(f"{base} has no option {value!r}; {_describe(entry)}.")
+        if groups[0] in named:
+            raise EdgeAudioError(f"{name} names two options of {groups[0]}; {_describe(entry)}.")
+        named.add(groups[0])
         chosen[groups[0]] = value
     for group, value in given.items():
         if value not in entry.options.get(group, ()):
@@ -135,6 +167,8 @@ def _describe(entry: Entry) -> str:
 
 def _load(entry: Entry, chosen: Options, files: tuple[Path, ...]) -> tuple[store.Weights, ...]:
     names = entry.weights(chosen)
+    if files and not names:
+        raise EdgeAudioError(f"{entry.id} has no weights; leave out --weights.")
     if files and len(files) != len(names):
         raise EdgeAudioError(
             f"{entry.id} needs the weights of {', '.join(names)}: {len(names)} files, "

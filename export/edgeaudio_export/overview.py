@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgeaudio_export import foreign
 from edgeaudio_export.catalogue import CATALOGUE, Entry
+from edgeaudio_export.costs import gigamacs, parameters
 from edgeaudio_export.weights import registry, store
 from edgeaudio_export.weights.importers import get_importer
 
@@ -18,7 +20,7 @@ class Line:
 
     parameters: values in the weights, statistics of batch normalisation included where they are
     not folded. gigamacs_a_second: multiplications in 1e9 for a second of sound, without overlap.
-    weights: `no need`, `here` or `missing`.
+    weights: `no need`, `here`, `missing` or `damaged`.
     """
 
     id: str
@@ -37,14 +39,16 @@ class Line:
 
 
 def overview() -> list[Line]:
-    """A line for each entry of the catalogue, in its order."""
+    """A line for each entry of the catalogue, in its order, then for each that was imported."""
     here = store.present()
-    return [_line(entry, here) for entry in CATALOGUE.values()]
+    lines = [_line(entry, here) for entry in CATALOGUE.values()]
+    return lines + [_imported(name) for name, facts in foreign.present().items() if facts]
 
 
 def _line(entry: Entry, here: Mapping[str, Any]) -> Line:
     default = {group: values[0] for group, values in entry.options.items()}
     needed = entry.weights(default)
+    damaged = [name for name in needed if name in here and here[name] is None]
     missing = [name for name in needed if name not in here]
     licences = dict.fromkeys(registry.get(name).licence for name in needed)
     return Line(
@@ -56,7 +60,29 @@ def _line(entry: Entry, here: Mapping[str, Any]) -> Line:
         gigamacs_a_second=round(entry.gigamacs_a_second, 3),
         options=dict(entry.options),
         licence=", ".join(licences) or "Apache-2.0",
-        weights=("missing" if missing else "here") if needed else "no need",
+        weights=_state(bool(needed), bool(missing), bool(damaged)),
+    )
+
+
+def _state(needed: bool, missing: bool, damaged: bool) -> str:
+    if not needed:
+        return "no need"
+    return "damaged" if damaged else "missing" if missing else "here"
+
+
+def _imported(name: str) -> Line:
+    found = foreign.load(name)
+    cost = gigamacs(found.model) * found.sample_rate / found.window
+    return Line(
+        id=name,
+        sample_rate=found.sample_rate,
+        window_seconds=found.window / found.sample_rate,
+        dimensions=found.dimensions,
+        parameters=parameters(found.model),
+        gigamacs_a_second=round(cost, 3),
+        options={},
+        licence=found.licence or "not given",
+        weights="here",
     )
 
 

@@ -11,15 +11,7 @@ import numpy as np
 import pytest
 
 from edgeaudio_export.weights import registry, store
-
-TORCH_NAMES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+from tests.export.weights.official import torch_names
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +33,7 @@ def arrays_of(recipe: ModuleType, name: str) -> dict[str, np.ndarray]:
     if name == "vggish-pca":
         eigenvectors, means = recipe.vggish_pca()
         return {"pca.eigenvectors": eigenvectors, "pca.means": means}
-    drawn = {"vggish": recipe.vggish, "kumar": recipe.kumar}[name]()
-    return {f"{layer}.{TORCH_NAMES[role]}": value for (layer, role), value in drawn.items()}
+    return torch_names({"vggish": recipe.vggish, "kumar": recipe.kumar}[name]())
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ Progress = Callable[[float, float], None]
 
 _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 16
+_LENGTH = re.compile(r"[0-9]{1,15}")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _AGENT = {"User-Agent": "edgeaudio", "Accept-Encoding": "identity"}
 
@@ -107,9 +110,19 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
             ) from None
         except OSError:  # some network file systems have no locks
             pass
+        if not _is_still(kept, part):
+            raise EdgeAudioError(f"{part.stem} was fetched by another process just now.")
         if kept.tell() > MAX_BYTES:
             _start_over(kept)
         yield kept
+
+
+def _is_still(kept: IO[bytes], part: Path) -> bool:
+    """Whether the open file is the one of that name: it is renamed when it is whole."""
+    try:
+        return os.path.samestat(os.fstat(kept.fileno()), part.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _start_over(kept: IO[bytes]) -> None:
@@ -130,7 +143,7 @@ def _from_any(
                 f"The connection to {urlsplit(url).hostname} broke off after {kept.tell()} bytes "
                 f"of {file.name}, which are kept; run `edgeaudio weights pull {id}` again to go on."
             ) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if k + 1 == len(file.urls):
                 raise EdgeAudioError(_failure(url, file, id, error)) from None
 
@@ -176,7 +189,7 @@ def _download(
         if start != kept.tell():  # the server does not resume
             _start_over(kept)
         length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdecimal() else size
+        total = start + int(length) if _LENGTH.fullmatch(length) else size
         _check_total(total or 0, size, url)
         _receive(response, kept, total, size, url, progress)
     if total is not None and kept.tell() < total:

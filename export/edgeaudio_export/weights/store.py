@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from edgeaudio_export.weights.importers.common import (
 )
 
 _INFO = "info.json"
+_MAX_INFO_BYTES = 100_000
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _KIND = "weights that edgeaudio keeps"
 
@@ -135,8 +137,9 @@ def find(id: str) -> Weights | None:
             f"{path} was damaged or changed since it was written (its digest does not match); "
             f"delete it and bring {id} in again."
         )
-    if info.importer in IMPORTERS:
-        IMPORTERS[info.importer].check(arrays, path)
+    importer = registry.officials()[id].importer if id in registry.officials() else info.importer
+    if importer in IMPORTERS:
+        IMPORTERS[importer].check(arrays, path)
     return weights
 
 
@@ -230,8 +233,12 @@ def make_folder(folder: Path) -> None:
 def _read_info(path: Path) -> WeightsInfo:
     """The info alone: the arrays are not read."""
     check_file(path)
-    with reading(path, _KIND), np.load(path, allow_pickle=False) as archive:
-        return _parse_info(archive[_INFO].tobytes())[2]
+    with reading(path, _KIND):
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(f"{_INFO}.npy").file_size > _MAX_INFO_BYTES:
+                raise ValueError(f"its {_INFO} is too long")
+        with np.load(path, allow_pickle=False) as arrays:
+            return _parse_info(arrays[_INFO].tobytes())[2]
 
 
 def _parse_info(text: bytes) -> tuple[str, str, WeightsInfo]:

@@ -29,9 +29,7 @@ class Importer:
 
     def check(self, arrays: Arrays, path: Path) -> None:
         """Raise WeightsFileError unless stored arrays are still those of the layout."""
-        optional = {layouts.OPENL3_MEL} - self.layout.keys()
-        shapes = {name: array.shape for name, array in arrays.items() if name not in optional}
-        check_shapes(shapes, self.layout, path)
+        check_shapes({name: array.shape for name, array in arrays.items()}, self.layout, path)
 
 
 _h5py = partial(package, "h5py", "export")

@@ -33,10 +33,6 @@ _KUMAR_CLASSES = 527
 _YAMNET_CHANNELS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _YAMNET_CLASSES = 521
 
-OPENL3_MEL = "freq2mel"
-"""The mel matrix of OpenL3 files before v0_4_0, (1025, bands): kept where there is one."""
-OPENL3_MEL_SHAPES = ((1025, 128), (1025, 256))
-
 
 def _openl3() -> Layout:
     layout: dict[str, Shape] = {}

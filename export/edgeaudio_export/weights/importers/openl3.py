@@ -1,8 +1,8 @@
 """OpenL3's weights as Keras saved them: `.h5`, or `.h5.gz` as they are published.
 
 Keras loads such a file by the order of its layers, whatever their numbers, and so does this.
-Files before v0_4_0 begin with the weights of the spectrogram layer, which are left out, but for
-the mel matrix.
+Files before v0_4_0 begin with the weights of the spectrogram layer, which are left out: the same
+network is the same weights, whichever release it comes from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from edgeaudio.errors import WeightsFileError
 from edgeaudio_export.weights.importers import layouts
 from edgeaudio_export.weights.importers.common import (
     Arrays,
-    Layout,
     check_shapes,
     check_values,
     float32,
@@ -37,7 +36,7 @@ _FILTERS = {1, 2, 3}  # deflate, shuffle, Fletcher's checksum
 
 
 def read(path: Path) -> Arrays:
-    """The arrays of `layouts.OPENL3`, and `freq2mel` from a file before v0_4_0 that has it.
+    """The arrays of `layouts.OPENL3`.
 
     Raises WeightsFileError, and MissingExtraError without h5py.
     """
@@ -46,7 +45,7 @@ def read(path: Path) -> Arrays:
         content = io.BytesIO(_unpacked(path))
         with h5py.File(content, "r") as file:
             datasets = _datasets(file, h5py, path)
-            check_shapes({n: d.shape for n, d in datasets.items()}, _layout(datasets), path)
+            check_shapes({n: d.shape for n, d in datasets.items()}, layouts.OPENL3, path)
             arrays = {name: _array(name, dataset) for name, dataset in datasets.items()}
     return check_values(arrays, path)
 
@@ -68,10 +67,8 @@ def _datasets(file: Any, h5py: Any, path: Path) -> dict[str, Any]:
     names = list(dict.fromkeys(name.partition("/")[0] for name in layouts.OPENL3))
     layers = []
     for layer, weights in _weighted_layers(file, h5py):
-        if "spectrogram" not in layer:
+        if "spectrogram" not in layer:  # before v0_4_0 the front-end was part of the file
             layers.append((layer, weights))
-        elif layouts.OPENL3_MEL in weights:
-            found[layouts.OPENL3_MEL] = weights[layouts.OPENL3_MEL]
     if len(layers) != len(names):
         raise WeightsFileError(
             f"{path} holds {len(layers)} layers with weights, OpenL3's audio network has "
@@ -125,14 +122,6 @@ def _inside(group: Any, name: str, h5py: Any) -> Any:
             raise ValueError(f"{name!r} is missing, or a link to elsewhere")
         group = group[part]
     return group
-
-
-def _layout(datasets: dict[str, Any]) -> Layout:
-    mel = datasets.get(layouts.OPENL3_MEL)
-    if mel is None:
-        return layouts.OPENL3
-    shape = next((s for s in layouts.OPENL3_MEL_SHAPES if s == mel.shape), None)
-    return {layouts.OPENL3_MEL: shape or layouts.OPENL3_MEL_SHAPES[0], **layouts.OPENL3}
 
 
 def _array(name: str, dataset: Any) -> Any:

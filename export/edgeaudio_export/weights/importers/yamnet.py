@@ -55,10 +55,15 @@ def read(path: Path) -> Arrays:
             )
         arrays: Arrays = {}
         for name, (kind, operator) in zip(names, layers, strict=True):
-            weight = _tensor(model, graph, operator, 1, tflite)
-            arrays[f"{name}.weight"] = _torch_layout(weight, kind)
-            arrays[f"{name}.bias"] = _tensor(model, graph, operator, 2, tflite)
-    check_shapes({n: a.shape for n, a in arrays.items()}, layouts.YAMNET, path)
+            for position, role in enumerate(("weight", "bias"), 1):
+                key = f"{name}.{role}"
+                tensor = _tensor(graph, operator, position)
+                shape = _shape_of(tensor)
+                order = _order(kind if role == "weight" else "", len(shape))
+                # Before it is read: many tensors may share one large buffer.
+                there = tuple(shape[k] for k in order)
+                check_shapes({key: there}, {key: layouts.YAMNET[key]}, path)
+                arrays[key] = float32(_values(model, tensor, tflite).transpose(order))
     return check_values(arrays, path)
 
 
@@ -90,26 +95,31 @@ def _layers(model: Any, graph: Any, tflite: Any, limit: int) -> Iterator[tuple[s
         yield kind, operator
 
 
-def _torch_layout(weight: F32, kind: str) -> F32:
-    """TFLite has (out, height, width, in), and (1, height, width, channel) depthwise."""
-    if kind == "convolution" and weight.ndim == 4:
-        return float32(weight.transpose(0, 3, 1, 2))
-    if kind == "depthwise" and weight.ndim == 4:
-        return float32(weight.transpose(3, 0, 1, 2))
-    return weight
+def _order(kind: str, dimensions: int) -> tuple[int, ...]:
+    """Of axes: TFLite has (out, height, width, in), and (1, height, width, channel) depthwise."""
+    orders = {"convolution": (0, 3, 1, 2), "depthwise": (3, 0, 1, 2)}
+    return orders[kind] if dimensions == 4 and kind in orders else tuple(range(dimensions))
 
 
-def _tensor(model: Any, graph: Any, operator: Any, position: int, tflite: Any) -> F32:
-    """The constant that an operator takes at `position`, as float32."""
+def _tensor(graph: Any, operator: Any, position: int) -> Any:
+    """What an operator takes at `position`; nothing of it is read yet."""
     if operator.InputsLength() <= position:
         raise ValueError("an operator lacks its weights")
     index = operator.Inputs(position)
     if not 0 <= index < graph.TensorsLength():
         raise ValueError(f"an operator takes tensor {index}, which there is not")
-    tensor = graph.Tensors(index)
+    return graph.Tensors(index)
+
+
+def _shape_of(tensor: Any) -> Shape:
     if tensor.ShapeLength() > _MAX_DIMENSIONS:
         raise ValueError(f"a tensor has {tensor.ShapeLength()} dimensions")
-    shape = tuple(int(tensor.Shape(k)) for k in range(tensor.ShapeLength()))
+    return tuple(int(tensor.Shape(k)) for k in range(tensor.ShapeLength()))
+
+
+def _values(model: Any, tensor: Any, tflite: Any) -> F32:
+    """A constant as float32. Read it only once its shape is known to be right."""
+    shape = _shape_of(tensor)
     if not 0 <= tensor.Buffer() < model.BuffersLength():
         raise ValueError(f"a tensor lies in buffer {tensor.Buffer()}, which there is not")
     buffer = model.Buffers(tensor.Buffer())

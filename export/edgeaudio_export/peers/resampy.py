@@ -2,8 +2,9 @@
 
 A windowed sinc (64 zero crossings of 512 table points each, Kaiser window, linear interpolation
 in the table), evaluated at each output sample. Its two peculiarities are kept, since embeddings
-move by 1 to 4 % with the resampler: for down-sampling the step through the table is truncated to
-a whole number of points, and time is a running sum. resampy 0.3 and later compute other numbers.
+move by up to some percent with the resampler: for down-sampling the step through the table is
+truncated to a whole number of points, and time is a running sum. resampy 0.3 and later compute
+other numbers.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ def resample(samples: F64, source_rate: int, target_rate: int) -> F64:
     table = scale * _half_window()
     slope = np.diff(table, append=0.0)
     step = int(scale * POINTS)
-    time = np.concatenate([[0.0], np.cumsum(np.full(max(count - 1, 0), 1 / ratio))])[:count]
-    out = np.empty(count)
+    out, now = np.empty(count), 0.0
     for begin in range(0, count, _CHUNK):
-        piece = time[begin : begin + _CHUNK]
+        steps = np.full(min(_CHUNK, count - begin) + 1, 1 / ratio)
+        steps[0] = now
+        times = np.cumsum(steps)
+        piece, now = times[:-1], times[-1]
         index = piece.astype(np.int64)
         fraction: F64 = np.asarray(scale * (piece - index))
         left = _wing(samples, index, -1, fraction, table, slope, step)

@@ -16,16 +16,15 @@ from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
-import soundfile
 from onnx import TensorProto
 
 from edgeaudio.audio.file import FileSource
 from edgeaudio.audio.resample import MonoResampler, resampler_name
-from edgeaudio.errors import AudioFileError, EdgeAudioError
+from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.extractors import Columns, Extractor
-from edgeaudio_export.resampy import resample
+from edgeaudio_export.peers.resampy import resample
 
 Resampler = Literal["soxr", "resampy"]
 Device = Literal["cpu", "cuda"]
@@ -69,15 +68,19 @@ class FileEmbedder:
             raise EdgeAudioError(f"{extractor.id} has no centred windows; leave out --center.")
         self.extractor = extractor
         self.center = extractor.centred if center is None else center
-        # Truncated, as OpenL3 does.
-        self.hop = extractor.hop if hop is None else int(hop * extractor.sample_rate)
-        if self.hop < 1 or (hop is not None and not math.isfinite(hop)):
-            raise EdgeAudioError(f"A hop of {hop} s can't be used; give a number above 0.")
+        if hop is not None and not (math.isfinite(hop) and hop * extractor.sample_rate >= 1):
+            raise EdgeAudioError(
+                f"A hop of {hop} s can't be used; give at least {1 / extractor.sample_rate:.2g}."
+            )
+        self.hop = extractor.hop / extractor.sample_rate if hop is None else hop
+        # Truncated, as OpenL3 does; its timestamps are multiples of the hop all the same.
+        self.hop_samples = extractor.hop if hop is None else int(hop * extractor.sample_rate)
         self.resampler: Resampler = resampler
-        own_step = abs(self.hop - extractor.hop) < _SAME_STEP * extractor.sample_rate
+        own_step = abs(self.hop - extractor.hop / extractor.sample_rate) < _SAME_STEP
         self._columns = extractor.columns if own_step else None
         if self._columns:
-            self.hop = extractor.hop
+            self.hop_samples = extractor.hop
+            self.hop = extractor.hop / extractor.sample_rate
         graph = self._columns.graph() if self._columns else extractor.graph(TensorProto.DOUBLE)
         data = graph.SerializeToString()
         self.graph_bytes = len(data)
@@ -99,26 +102,27 @@ class FileEmbedder:
         samples = load_mono(path, self.extractor.sample_rate, self.resampler)
         if self._columns:
             return self._whole(samples, self._columns)
-        if self.center:
-            samples = np.concatenate([np.zeros(self.extractor.window // 2), samples])
         windows, parts = self._windows(samples), []
         while batch := list(islice(windows, self._batch)):
             parts.append(self._session.run(["embedding"], {"pcm": np.stack(batch)})[0])
         embedding = np.concatenate(parts)
-        starts = np.arange(len(embedding)) * self.hop / self.extractor.sample_rate
-        return FileEmbedding(embedding, starts)
+        return FileEmbedding(embedding, np.arange(len(embedding), dtype=np.float64) * self.hop)
 
-    def _windows(self, samples: F64) -> Iterator[F64]:
-        window, hop = self.extractor.window, self.hop
-        beyond = max(0, len(samples) - window)
+    def _windows(self, samples: F32 | F64) -> Iterator[F64]:
+        window, hop = self.extractor.window, self.hop_samples
+        lead = window // 2 if self.center else 0  # zeros in front
+        beyond = max(0, lead + len(samples) - window)
         # OpenL3 covers the last sample; the others drop an incomplete last window.
         count = 1 + (-(-beyond // hop) if self.extractor.centred else beyond // hop)
         for start in range(0, count * hop, hop):
-            piece = samples[start : start + window]
-            yield np.pad(piece, (0, window - len(piece)))
+            piece = np.zeros(window)
+            found = samples[max(0, start - lead) : max(0, start - lead + window)]
+            before = max(0, lead - start)
+            piece[before : before + len(found)] = found
+            yield piece
 
-    def _whole(self, samples: F64, columns: Columns) -> FileEmbedding:
-        spectrogram = columns.spectrogram(samples)
+    def _whole(self, samples: F32 | F64, columns: Columns) -> FileEmbedding:
+        spectrogram = columns.spectrogram(samples.astype(np.float64))
         missing = 2 * columns.step - len(spectrogram)
         if missing > 0:  # the peer appends rows of 0 dB
             spectrogram = np.pad(spectrogram, ((0, missing), (0, 0)))
@@ -136,25 +140,26 @@ class FileEmbedder:
         return FileEmbedding(np.concatenate(parts), starts)
 
 
-def load_mono(path: Path, sample_rate: int, resampler: Resampler) -> F64:
-    """A recording as float64 [n] at `sample_rate`, the mean of its channels.
+class _DoubleSource(FileSource):
+    """As a device reads files, but in float64."""
 
-    soxr: through the very stream that a device resamples with, in float32.
+    dtype = "float64"
+
+
+def load_mono(path: Path, sample_rate: int, resampler: Resampler) -> F32 | F64:
+    """A recording [n] at `sample_rate`, the mean of its channels.
+
+    soxr: through the very stream that a device resamples with, float32. Otherwise float64.
     Raises AudioFileError if it can't be read.
     """
     with FileSource(path) as source:
         if resampler == "soxr" and source.sample_rate != sample_rate:
             stream = MonoResampler(source.sample_rate, sample_rate)
             blocks = [stream.push(block).samples for block in source.blocks()]
-            return np.concatenate([*blocks, stream.flush().samples]).astype(np.float64)
-        for _ in source.blocks():  # the same checks as everywhere
-            pass
-        rate = source.sample_rate
-    try:
-        samples, _ = soundfile.read(path, dtype="float64", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioFileError(f"{path} can't be read as sound ({error}).") from None
-    return resample(samples.mean(axis=1), rate, sample_rate)
+            return np.concatenate([*blocks, stream.flush().samples])
+    with _DoubleSource(path) as source:
+        mono = [block.samples.mean(axis=1, dtype=np.float64) for block in source.blocks()]
+        return resample(np.concatenate(mono), source.sample_rate, sample_rate)
 
 
 def _open(graph: bytes, device: Device, threads: int) -> Any:
@@ -167,4 +172,12 @@ def _open(graph: bytes, device: Device, threads: int) -> Any:
             + ", ".join(ort.get_available_providers())
             + "."
         )
-    return ort.InferenceSession(graph, providers=["CUDAExecutionProvider"])
+    # TF32 would round the inputs of convolutions to ten bits.
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})
+    session = ort.InferenceSession(graph, providers=[cuda])
+    if session.get_providers()[0] != cuda[0]:
+        raise EdgeAudioError(
+            "--device cuda: ONNX Runtime has its build for CUDA, but CUDA can't be used here "
+            "(no GPU, or its libraries are missing); leave the option out."
+        )
+    return session

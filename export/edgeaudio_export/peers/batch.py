@@ -10,25 +10,30 @@ import hashlib
 import io
 import json
 import os
+import threading
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from edgeaudio.audio.file import SUFFIXES
-from edgeaudio.errors import AudioFileError, DataError, EdgeAudioError
+from edgeaudio.errors import AudioFileError, DataError, EdgeAudioError, OutputError
 from edgeaudio.files import write_atomic
 from edgeaudio_export.datasets.recordings import file_digest
-from edgeaudio_export.embed_files import Device, FileEmbedder, Resampler
 from edgeaudio_export.extractors import get_extractor
+from edgeaudio_export.peers.files import Device, FileEmbedder, Resampler
 from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import weights_home
 
 _PROCESS_BYTES = 300_000_000  # Python, ONNX Runtime's workspace, a recording
-_COPIES = 4  # of the weights: arrays, graph, its bytes, and what ONNX Runtime makes of them
+_COPIES = 4  # of weights, sound and embeddings, at the worst moment
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,6 @@ class Request:
     center: bool | None = None
     resampler: Resampler = "soxr"
     device: Device = "cpu"
-    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,26 +74,28 @@ class Done:
 def plan(inputs: Sequence[Path], output: Path) -> list[Job]:
     """A job for each recording: `output` itself for a single file, else a file below it.
 
-    Folders are searched for WAV, FLAC, OGG and MP3, and keep their shape below `output`.
+    Folders are searched for WAV, FLAC, OGG and MP3, and keep their shape below `output`. A
+    recording that is named twice is one job.
     Raises DataError if there is nothing to do, or two recordings would share an output.
     """
     if len(inputs) == 1 and not inputs[0].is_dir():
         return [Job(inputs[0], output)]
-    jobs = []
+    jobs: dict[Path, Job] = {}
     for path in inputs:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            jobs += [Job(p, _below(output, p.relative_to(path))) for p in found]
+            planned = [Job(p, _below(output, p.relative_to(path))) for p in found]
         else:
-            jobs.append(Job(path, _below(output, Path(path.name))))
+            planned = [Job(path, _below(output, Path(path.name)))]
+        for job in planned:
+            other = jobs.setdefault(job.output, job)
+            if other.recording.absolute() != job.recording.absolute():
+                raise DataError(
+                    f"{other.recording} and {job.recording} would both be written to {job.output}."
+                )
     if not jobs:
         raise DataError(f"{', '.join(map(str, inputs))}: no WAV, FLAC, OGG or MP3 below.")
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        other = taken.setdefault(job.output, job.recording)
-        if other != job.recording:
-            raise DataError(f"{other} and {job.recording} would both be written to {job.output}.")
-    return jobs
+    return list(jobs.values())
 
 
 def embed_all(
@@ -103,32 +109,65 @@ def embed_all(
     """Work through `jobs`, in order. processes: 0 for as many as make sense.
 
     A recording that can't be read is reported, and does not stop the rest.
-    Raises EdgeAudioError for an extractor that can't be had.
+    Raises EdgeAudioError for an extractor that can't be had, and where a process is killed.
     """
-    worker = _Worker(request, overwrite, cache)  # here first, so that errors come out as such
-    count = min(processes or worker.most_at_once(), len(jobs))
+    threads = len(os.sched_getaffinity(0)) if len(jobs) == 1 else 1
+    # Here first, so that errors come out as such.
+    worker = _Worker(request, overwrite, cache, threads)
+    count = min(processes or _most_at_once(worker, jobs), len(jobs))
     if count <= 1 or request.device == "cuda":
         yield from map(worker.do, jobs)
         return
     del worker
-    with ProcessPoolExecutor(
+    others = set(active_children())
+    pool = ProcessPoolExecutor(
         count, get_context("spawn"), initializer=_start, initargs=(request, overwrite, cache)
-    ) as pool:
+    )
+    try:
         yield from pool.map(_work, jobs)
+    except BrokenProcessPool:
+        raise EdgeAudioError(
+            f"One of {count} processes was killed, most likely for want of memory; what is done "
+            "is kept. Run it again with fewer, as --jobs 1."
+        ) from None
+    finally:
+        # Not waiting for recordings that are under way: whoever stops this wants it stopped.
+        for process in set(active_children()) - others:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def _most_at_once(worker: _Worker, jobs: Sequence[Job]) -> int:
+    """How many processes make sense: one a core, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0))
+    if cores == 1 or len(jobs) == 1:
+        return 1
+    longest = max(_seconds(job.recording) for job in jobs)
+    return max(1, min(cores, _memory_available() // worker.bytes_for(longest)))
+
+
+def _seconds(recording: Path) -> float:
+    """By its header; 0 where that can't be read, which is reported later."""
+    try:
+        return float(soundfile.info(str(recording)).duration)
+    except (OSError, RuntimeError, soundfile.LibsndfileError):
+        return 0.0
 
 
 def _memory_available() -> int:
     """Bytes; what Linux says can be had without swapping."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    found = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    return next(found, _PROCESS_BYTES)
 
 
 class _Worker:
     """Embeds, or finds what was embedded before."""
 
-    def __init__(self, request: Request, overwrite: bool, cache: bool) -> None:
+    def __init__(self, request: Request, overwrite: bool, cache: bool, threads: int = 1) -> None:
         extractor = get_extractor(request.extractor, files=request.weights, options=request.options)
         self._embedder = FileEmbedder(
             extractor,
@@ -136,7 +175,7 @@ class _Worker:
             center=request.center,
             resampler=request.resampler,
             device=request.device,
-            threads=request.threads,
+            threads=threads,
         )
         self._overwrite = overwrite
         self._cache = cache
@@ -146,6 +185,7 @@ class _Worker:
             "sample_rate": extractor.sample_rate,
             "window": extractor.window,
             "hop": self._embedder.hop,
+            "hop_samples": self._embedder.hop_samples,
             "center": self._embedder.center,
             "whole_file": self._embedder.whole_file,
             "resampler": self._embedder.resampler_name,
@@ -153,31 +193,44 @@ class _Worker:
             "versions": versions("soundfile"),
         }
 
-    def most_at_once(self) -> int:
-        """How many processes make sense: one a core, as far as the memory goes."""
-        cores = len(os.sched_getaffinity(0))
-        each = _PROCESS_BYTES + _COPIES * self._embedder.graph_bytes
-        return max(1, min(cores, _memory_available() // each))
+    def bytes_for(self, seconds: float) -> int:
+        """Memory that one process takes for a recording of that length."""
+        embedder = self._embedder
+        sound = embedder.extractor.sample_rate * 8 * _COPIES
+        rows = embedder.extractor.dimensions * 4 * _COPIES / embedder.hop
+        return int(_PROCESS_BYTES + _COPIES * embedder.graph_bytes + seconds * (sound + rows))
 
     def do(self, job: Job) -> Done:
         try:
             digest = _digest(job.recording)
-            key = hashlib.sha256(json.dumps([digest, self._settings]).encode()).hexdigest()
-            kept = weights_home().parent / "cache" / "embeddings" / key[:2] / f"{key}.npz"
-            cached = self._cache and kept.is_file()
-            data = kept.read_bytes() if cached else self._compute(job.recording, digest)
-            if self._cache and not cached:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(kept, data, overwrite=True)
+            kept = self._kept_file(digest)
+            data = _read_kept(kept) if self._cache else None
+            cached = data is not None
+            if data is None:
+                data = self._compute(job.recording, digest)
+                self._keep(kept, data)
             job.output.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(job.output, data, overwrite=self._overwrite)
         except EdgeAudioError as error:
             return Done(job, error=str(error))
         except OSError as error:
             return Done(job, error=f"{error.filename or job.output}: {error.strerror}.")
-        with np.load(io.BytesIO(data)) as arrays:
-            windows, dimensions = arrays["embedding"].shape
-        return Done(job, windows, dimensions, cached)
+        except MemoryError:
+            return Done(job, error="It needs more memory than there is; cut it into pieces.")
+        return Done(job, *_shape(data), cached)
+
+    def _kept_file(self, digest: str) -> Path:
+        key = hashlib.sha256(json.dumps([digest, self._settings]).encode()).hexdigest()
+        return weights_home().parent / "cache" / "embeddings" / key[:2] / f"{key}.npz"
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        if not self._cache:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, data, overwrite=True)
+        except (OSError, OutputError):  # a convenience, which a full disk may end
+            self._cache = False
 
     def _compute(self, recording: Path, digest: str) -> bytes:
         found = self._embedder.embed(recording)
@@ -190,6 +243,22 @@ class _Worker:
             info=np.array(json.dumps(info, ensure_ascii=False)),
         )
         return memory.getvalue()
+
+
+def _read_kept(path: Path) -> bytes | None:
+    """What was computed before; None if nothing was, or it is damaged."""
+    try:
+        data = path.read_bytes()
+        _shape(data)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return data
+
+
+def _shape(data: bytes) -> tuple[int, int]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        windows, dimensions = arrays["embedding"].shape
+    return windows, dimensions
 
 
 def _digest(recording: Path) -> str:
@@ -208,7 +277,16 @@ _worker: _Worker | None = None
 
 def _start(request: Request, overwrite: bool, cache: bool) -> None:
     global _worker
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker = _Worker(request, overwrite, cache)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started it is gone, however that came about."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(job: Job) -> Done:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeaudio_export.resampy import resample
+from edgeaudio_export.peers.resampy import resample
 
 # What resampy 0.2.2 gives for x[i] = ((37 * i) % 101) / 101 - 0.5, i < 300: every 120th value.
 NOISE = np.array([((37 * i) % 101) / 101 - 0.5 for i in range(300)])

@@ -1,0 +1,1 @@
+"""Whole recordings to embeddings as the extractors' own code does it, for research."""
