@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgeaudio.cli.classify import classify
-from edgeaudio.cli.common import help_of
+from edgeaudio.cli.common import EXIT_STATUSES, help_of
 from edgeaudio.cli.demo import demo
 from edgeaudio.cli.devices import devices
 from edgeaudio.cli.embed import embed
@@ -15,11 +15,6 @@ from edgeaudio.cli.listen import listen
 from edgeaudio.cli.train import train
 from edgeaudio.cli.verify import verify
 from edgeaudio.cli.weights import weights_app
-
-EXIT_STATUSES = (
-    "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
-    "3 a model, head or weights file is refused; 4 no microphone, or it stopped; 130 interrupted."
-)
 
 app = typer.Typer(
     help="Hears what a machine is doing, on the machine.",

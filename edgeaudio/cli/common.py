@@ -16,6 +16,8 @@ import typer
 from edgeaudio.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edgeaudio_export.datasets import Skipped
 
 
@@ -41,8 +43,14 @@ ExtractorOption = Annotated[
     str, typer.Option(help="Extractor id; `edgeaudio extractors` lists them.")
 ]
 
+EXIT_STATUSES = (
+    "Exit status: 0 done; 1 a recording could not be used; 2 the request can't be carried out; "
+    "3 a model, head or weights file is refused; 4 no microphone, or it stopped; 130 interrupted."
+)
+
 _EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx", "h5py", "tflite")}
 _SHOWN = 20
+_TABLE_WIDTH = 80
 
 
 def require_extra(extra: str) -> None:
@@ -70,6 +78,15 @@ def progress_bar(title: str) -> Iterator[Callable[[float, float], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def print_table(table: Table) -> None:
+    """On standard output. A terminal of fewer than 80 columns wraps it; nothing is cut."""
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(table)
 
 
 def report_skipped(skipped: Sequence[Skipped], notes: Sequence[str] = ()) -> None:

@@ -76,28 +76,31 @@ def embed(
     from edgeaudio_export.peers.batch import Request, embed_all, plan
 
     planned = plan(inputs, output)
-    if planned[0].output == output:
-        check_output(planned[0].output, overwrite=force, inputs=(planned[0].recording,))
     files = tuple(weights or ())
+    if planned[0].output == output:
+        check_output(output, overwrite=True, inputs=(planned[0].recording, *files))
     given = {"frontend": frontend, "postprocess": postprocess}
     options = {group: value for group, value in given.items() if value}
     request = Request(extractor, options, files, hop, center, resampler, device)
-    failed = 0
+    failed = status = 0
     with progress_bar("embedding") as progress:
         progress(0, len(planned))
         results = embed_all(planned, request, processes=jobs, overwrite=force, cache=cache)
         for number, done in enumerate(results, 1):
             progress(number, len(planned))
             failed += bool(done.error)
+            status = max(status, done.status)
             _print(done)
     if failed:
-        typer.echo(f"{failed} of {counted(len(planned), 'file')} could not be embedded", err=True)
-        raise typer.Exit(1)
+        if len(planned) > 1:
+            total = counted(len(planned), "recording")
+            typer.echo(f"{failed} of {total} could not be embedded", err=True)
+        raise typer.Exit(status)
 
 
 def _print(done: Done) -> None:
     if done.error:
-        typer.echo(f"{done.job.recording}: {done.error}", err=True)
+        typer.echo(f"edgeaudio: {done.error}", err=True)
         return
     kept = ", kept from before" if done.cached else ""
     shape = f"{counted(done.windows, 'window')} of {done.dimensions}{kept}"

@@ -7,6 +7,7 @@ import signal
 import sys
 from types import FrameType
 
+BROKEN_PIPE = 128 + signal.SIGPIPE
 INTERRUPTED = 130
 _RETRY_SECONDS = 0.02
 
@@ -36,7 +37,7 @@ def _status() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:  # whoever read our output has enough
-        return 1
+        return BROKEN_PIPE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _say(f"the system refused: {where}{error.strerror or error}.")
@@ -76,9 +77,9 @@ def _leave(status: int) -> None:
     """End the process, also where PortAudio hangs and would hold up the interpreter's own exit."""
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter tries again
-        status = status or 1
+        status = status or (BROKEN_PIPE if isinstance(error, BrokenPipeError) else 2)
     microphone = sys.modules.get("edgeaudio.audio.microphone")
     if microphone is not None and microphone.hung():
         sys.stderr.flush()

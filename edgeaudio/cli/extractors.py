@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgeaudio.cli.common import JsonOption, require_extra
+from edgeaudio.cli.common import JsonOption, print_table, require_extra
 
 if TYPE_CHECKING:
     from edgeaudio_export.overview import Line
@@ -37,7 +37,6 @@ def extractors(as_json: JsonOption = False) -> None:
 
 
 def _print_table(lines: list[Line]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -57,7 +56,7 @@ def _print_table(lines: list[Line]) -> None:
             x.licence,
             x.weights,
         )
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    print_table(table)
 
 
 def _count(number: int) -> str:

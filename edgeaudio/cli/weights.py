@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeaudio.cli.common import JsonOption, help_of, progress_bar, require_extra
+from edgeaudio.cli.common import (
+    EXIT_STATUSES,
+    JsonOption,
+    help_of,
+    print_table,
+    progress_bar,
+    require_extra,
+)
 from edgeaudio.cli.weights_import import (
     ReplaceOption,
     import_weights,
@@ -26,12 +33,12 @@ weights_app = typer.Typer(
     no_args_is_help=True,
 )
 
-weights_app.command("import", help=help_of(import_weights))(import_weights)
+weights_app.command("import", help=help_of(import_weights), epilog=EXIT_STATUSES)(import_weights)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `weights list` names it.")]
 
 
-@weights_app.command("list")
+@weights_app.command("list", epilog=EXIT_STATUSES)
 def list_weights(as_json: JsonOption = False) -> None:
     """Show which weights there are, their licences, and which are on this machine."""
     require_extra("export")
@@ -47,17 +54,18 @@ def list_weights(as_json: JsonOption = False) -> None:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "licence", "size", "here", box=None)
+    table = Table(box=None, pad_edge=False)
+    for head in ("id", "licence", "size", "here"):
+        table.add_column(head, no_wrap=True)
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else ""
         table.add_row(row["id"], row["licence"], size, row["here"])
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    print_table(table)
 
 
-@weights_app.command("pull")
+@weights_app.command("pull", epilog=EXIT_STATUSES)
 def pull_weights(id: IdArgument, force: ReplaceOption = False) -> None:
     """Fetch official weights over the internet, check their digest, and keep them."""
     require_extra("export")
@@ -71,7 +79,7 @@ def pull_weights(id: IdArgument, force: ReplaceOption = False) -> None:
     typer.echo(kept_line(weights))
 
 
-@weights_app.command("verify")
+@weights_app.command("verify", epilog=EXIT_STATUSES)
 def verify_weights(
     id: IdArgument,
     chirp: Annotated[
@@ -88,6 +96,7 @@ def verify_weights(
         print_imported(foreign.load(id))  # which checks the digest
         typer.echo(f"{id} can be used.")
         return
+    _check_published_id(id, chirp)
     weights = require(id)  # which checks all that; it raises where something does not hold
     info = weights.info
     values = sum(array.size for array in weights.arrays.values())
@@ -105,16 +114,21 @@ def verify_weights(
     typer.echo(f"{id} can be used.")
 
 
+def _check_published_id(id: str, chirp: Path | None) -> None:
+    from edgeaudio_export.peers.published import PUBLISHED
+
+    if chirp is not None and id not in PUBLISHED:
+        raise EdgeAudioError(
+            f"No numbers were published for {id}; leave out --chirp. There are some for "
+            f"{' and '.join(PUBLISHED)}."
+        )
+
+
 def _verify_published(id: str, chirp: Path | None, *, certain: bool) -> None:
     """Print what was compared. certain: a difference is an error, not just another training."""
     from edgeaudio_export.peers.published import PUBLISHED, compare_chirp, compare_silence
 
     if id not in PUBLISHED:
-        if chirp is not None:
-            raise EdgeAudioError(
-                f"No numbers were published for {id}; leave out --chirp. There are some for "
-                f"{' and '.join(PUBLISHED)}."
-            )
         typer.echo("  published  no numbers")
         return
     compared = compare_chirp(id, chirp) if chirp else compare_silence(id)
@@ -132,7 +146,7 @@ def _verify_published(id: str, chirp: Path | None, *, certain: bool) -> None:
     typer.echo("  note       these are other weights than the official ones")
 
 
-@weights_app.command("where")
+@weights_app.command("where", epilog=EXIT_STATUSES)
 def where_weights() -> None:
     """Print the folder that weights are kept in (moved by the variable EDGEAUDIO_HOME)."""
     from edgeaudio_export.weights import weights_home

@@ -137,6 +137,6 @@ def kept_line(weights: Weights) -> str:
     values = sum(array.size for array in weights.arrays.values())
     origin = "the official file" if weights.info.official else "not an official file"
     return (
-        f"{weights.id}: {values / 1e6:.1f} million values from {weights.info.source} ({origin}), "
+        f"{weights.id}: {values} values from {weights.info.source} ({origin}), "
         f"kept in {store.path_of(weights.id)}."
     )

@@ -150,6 +150,8 @@ def resolve(name: str, given: Mapping[str, str]) -> tuple[Entry, Options]:
     for group, value in given.items():
         if value not in entry.options.get(group, ()):
             raise EdgeAudioError(f"{base} has no {group} {value!r}; {_describe(entry)}.")
+        if group in named and chosen[group] != value:
+            raise EdgeAudioError(f"{name} says {chosen[group]}, and {group} {value} is asked for.")
         chosen[group] = value
     return entry, chosen
 
@@ -171,8 +173,8 @@ def _load(entry: Entry, chosen: Options, files: tuple[Path, ...]) -> tuple[store
         raise EdgeAudioError(f"{entry.id} has no weights; leave out --weights.")
     if files and len(files) != len(names):
         raise EdgeAudioError(
-            f"{entry.id} needs the weights of {', '.join(names)}: {len(names)} files, "
-            f"not {len(files)}."
+            f"{entry.id} needs the weights of {' and '.join(names)}, a file each; "
+            f"{len(files)} were given."
         )
     if files:
         return tuple(store.load_file(n, file) for n, file in zip(names, files, strict=True))

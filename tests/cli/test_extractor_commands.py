@@ -112,7 +112,7 @@ def test_embed_folders_and_keep_what_was_computed(stereo: Path, write_wav, tmp_p
     assert made == ["a/one.wav.npz", "b/short.wav.npz", "stereo.wav.npz"]
     assert "short.wav.npz: 1 window of 512" in out
     assert "broken.flac" in err
-    assert "1 of 4 files could not be embedded" in err
+    assert "1 of 4 recordings could not be embedded" in err
     out, _ = edgeaudio("embed", stereo, "-o", tmp_path / "again.npz")
     assert "kept from before" in out
     one, two = tmp_path / "again.npz", tmp_path / "out" / "stereo.wav.npz"

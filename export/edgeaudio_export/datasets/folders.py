@@ -21,7 +21,7 @@ def read_folders(root: Path) -> Dataset:
     recordings: list[Recording] = []
     skipped: list[Skipped] = []
     for folder in folders:
-        files = _files(folder)
+        files = files_below(folder)
         if not files:
             skipped.append(Skipped(folder, folder.name, "the folder is empty"))
         for path in files:
@@ -37,8 +37,11 @@ def read_folders(root: Path) -> Dataset:
     return Dataset(root, tuple(recordings), tuple(skipped), tuple(notes))
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below, in order. Raises OSError where a folder can't be entered."""
+def files_below(folder: Path) -> list[Path]:
+    """All files below that are not hidden, in order.
+
+    Raises OSError where a folder can't be entered.
+    """
 
     def refuse(error: OSError) -> None:
         raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from edgeaudio.errors import MissingExtraError
 from edgeaudio.types import F32
 from edgeaudio_export.foreign.plain import parse
 from edgeaudio_export.foreign.request import KIND_NAMES, Converted, Refused, Request, SourceKind
+from edgeaudio_export.weights.apart import ending
 
 TIMEOUT = 1200  # seconds; the largest networks of the field take one minute
 
@@ -72,7 +72,7 @@ def run_worker(request: Request, signals: F32, folder: Path) -> Converted:
     if refusal.exists():
         raise Refused(refusal.read_text(errors="replace"))
     if status or not network.exists():
-        raise Refused(f"reading it {_ending(status)}: it is damaged, or needs too much memory")
+        raise Refused(f"reading it {ending(status)}: it is damaged, or needs too much memory")
     outputs = np.load(folder / "outputs.npy", allow_pickle=False)
     if outputs.ndim != 2 or len(outputs) != len(signals) or not outputs.shape[1]:
         raise Refused(f"what it gives for a window is no vector (shape {outputs.shape[1:]})")
@@ -82,9 +82,3 @@ def run_worker(request: Request, signals: F32, folder: Path) -> Converted:
         if exact.shape != (request.exact, outputs.shape[1]):
             exact = None
     return Converted(parse(network.read_bytes()), outputs.astype(np.float32), exact)
-
-
-def _ending(status: int) -> str:
-    if status < 0:
-        return f"ended with {signal.Signals(-status).name}"
-    return f"ended with status {status}"

@@ -9,7 +9,6 @@ holds `request.json` and `signals.npy`; it leaves `network.onnx` and `outputs.np
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -18,13 +17,12 @@ import numpy as np
 from edgeaudio import codec
 from edgeaudio.types import F32
 from edgeaudio_export.foreign.request import Converted, Refused, Request
-
-_MEMORY_SHARE = 0.75  # of what the machine has
+from edgeaudio_export.weights.apart import limit_resources
 
 
 def main() -> None:
     """Carry out the request in the current folder."""
-    _limit_resources()
+    limit_resources()
     request = codec.loads(Request, Path("request.json").read_text(), "request")
     signals = np.load("signals.npy", allow_pickle=False)
     try:
@@ -67,19 +65,6 @@ def _described(error: Exception) -> str:
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     text = lines[0][:300].rstrip(".:") if lines else ""
     return f"its conversion failed ({type(error).__name__}{': ' if text else ''}{text})"
-
-
-def _limit_resources() -> None:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    _lower(resource.RLIMIT_DATA, int(memory * _MEMORY_SHARE))
-    _lower(resource.RLIMIT_FSIZE, 2**31 - 1)
-    _lower(resource.RLIMIT_CORE, 0)
-
-
-def _lower(kind: int, limit: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

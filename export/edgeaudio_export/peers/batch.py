@@ -10,7 +10,9 @@ import hashlib
 import io
 import json
 import os
+import signal
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,13 +21,14 @@ from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
 
-from edgeaudio.audio.file import SUFFIXES
+from edgeaudio.audio.file import SUFFIXES, FileSource
 from edgeaudio.errors import AudioFileError, DataError, EdgeAudioError, OutputError
-from edgeaudio.files import write_atomic
+from edgeaudio.files import check_output, write_atomic
+from edgeaudio_export.datasets.folders import files_below
 from edgeaudio_export.datasets.recordings import file_digest
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.peers.files import Device, FileEmbedder, Resampler
@@ -33,6 +36,8 @@ from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import weights_home
 
 _PROCESS_BYTES = 300_000_000  # Python, ONNX Runtime's workspace, a recording
+_GRACE = 2.0  # seconds
+_HELD = {signal.SIGINT}
 _COPIES = 4  # of weights, sound and embeddings, at the worst moment
 
 
@@ -62,28 +67,38 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job. error: why there is no output. cached: nothing was computed."""
+    """What became of a job.
+
+    error: why there is no output, and status what a command should end with. cached: nothing
+    was computed.
+    """
 
     job: Job
     windows: int = 0
     dimensions: int = 0
     cached: bool = False
     error: str = ""
+    status: int = 0
 
 
 def plan(inputs: Sequence[Path], output: Path) -> list[Job]:
     """A job for each recording: `output` itself for a single file, else a file below it.
 
-    Folders are searched for WAV, FLAC, OGG and MP3, and keep their shape below `output`. A
-    recording that is named twice is one job.
-    Raises DataError if there is nothing to do, or two recordings would share an output.
+    Folders are searched for WAV, FLAC, OGG and MP3 that are not hidden, and keep their shape
+    below `output`. A recording that is named twice is one job.
+    Raises DataError if there is nothing to do, or two recordings would share an output;
+    OutputError if `output` is no .npz for a single file, or no folder for several.
     """
-    if len(inputs) == 1 and not inputs[0].is_dir():
+    if len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir():
+        if output.suffix != ".npz":
+            raise OutputError(f"{output} is no name of an .npz file, nor a folder that is there.")
         return [Job(inputs[0], output)]
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file; for several recordings, give a folder.")
     jobs: dict[Path, Job] = {}
     for path in inputs:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = [p for p in files_below(path) if p.suffix.lower() in SUFFIXES]
             planned = [Job(p, _below(output, p.relative_to(path))) for p in found]
         else:
             planned = [Job(path, _below(output, Path(path.name)))]
@@ -124,7 +139,13 @@ def embed_all(
         count, get_context("spawn"), initializer=_start, initargs=(request, overwrite, cache)
     )
     try:
-        yield from pool.map(_work, jobs)
+        # Processes begin with Ctrl-C held back, until they can deal with it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        try:
+            results = pool.map(_work, jobs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        yield from results
     except BrokenProcessPool:
         raise EdgeAudioError(
             f"One of {count} processes was killed, most likely for want of memory; what is done "
@@ -149,8 +170,9 @@ def _most_at_once(worker: _Worker, jobs: Sequence[Job]) -> int:
 def _seconds(recording: Path) -> float:
     """By its header; 0 where that can't be read, which is reported later."""
     try:
-        return float(soundfile.info(str(recording)).duration)
-    except (OSError, RuntimeError, soundfile.LibsndfileError):
+        with FileSource(recording) as source:
+            return (source.frames or 0) / source.sample_rate
+    except AudioFileError:
         return 0.0
 
 
@@ -202,39 +224,48 @@ class _Worker:
 
     def do(self, job: Job) -> Done:
         try:
-            digest = _digest(job.recording)
-            kept = self._kept_file(digest)
-            data = _read_kept(kept) if self._cache else None
+            info = self._settings | {"recording_sha256": _digest(job.recording)}
+            data = self._made_before(job, info)
             cached = data is not None
             if data is None:
-                data = self._compute(job.recording, digest)
-                self._keep(kept, data)
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(job.output, data, overwrite=self._overwrite)
+                data = self._compute(job.recording, info)
+                self._keep(info, data)
+            if _read_file(job.output) != data:
+                job.output.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(job.output, data, overwrite=self._overwrite)
         except EdgeAudioError as error:
-            return Done(job, error=str(error))
+            return Done(job, error=str(error), status=error.exit_status)
         except OSError as error:
-            return Done(job, error=f"{error.filename or job.output}: {error.strerror}.")
+            return Done(job, error=f"{error.filename or job.output}: {error.strerror}.", status=2)
         except MemoryError:
-            return Done(job, error="It needs more memory than there is; cut it into pieces.")
+            error_text = f"{job.recording} needs more memory than there is; cut it into pieces."
+            return Done(job, error=error_text, status=1)
         return Done(job, *_shape(data), cached)
 
-    def _kept_file(self, digest: str) -> Path:
-        key = hashlib.sha256(json.dumps([digest, self._settings]).encode()).hexdigest()
-        return weights_home().parent / "cache" / "embeddings" / key[:2] / f"{key}.npz"
+    def _made_before(self, job: Job, info: dict[str, Any]) -> bytes | None:
+        """The very same, from the output (a batch that was stopped goes on) or the cache.
 
-    def _keep(self, path: Path, data: bytes) -> None:
+        Raises OutputExistsError where the output holds anything else and must not be replaced.
+        """
+        data = _read_kept(job.output, info)
+        if data is None and os.path.lexists(job.output):
+            check_output(job.output, overwrite=self._overwrite)
+        if data is None and self._cache:
+            data = _read_kept(_kept_file(info), info)
+        return data if self._cache else None
+
+    def _keep(self, info: dict[str, Any], data: bytes) -> None:
         if not self._cache:
             return
         try:
+            path = _kept_file(info)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, data, overwrite=True)
-        except (OSError, OutputError):  # a convenience, which a full disk may end
+        except (OSError, EdgeAudioError):  # a convenience, which a full disk may end
             self._cache = False
 
-    def _compute(self, recording: Path, digest: str) -> bytes:
+    def _compute(self, recording: Path, info: dict[str, Any]) -> bytes:
         found = self._embedder.embed(recording)
-        info = self._settings | {"recording_sha256": digest}
         memory = io.BytesIO()
         np.savez(
             memory,
@@ -245,14 +276,29 @@ class _Worker:
         return memory.getvalue()
 
 
-def _read_kept(path: Path) -> bytes | None:
-    """What was computed before; None if nothing was, or it is damaged."""
+def _kept_file(info: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(info).encode()).hexdigest()
+    return weights_home().parent / "cache" / "embeddings" / key[:2] / f"{key}.npz"
+
+
+def _read_kept(path: Path, info: dict[str, Any]) -> bytes | None:
+    """A file of embeddings that were made so; None if there is none, or it is damaged."""
+    data = _read_file(path)
     try:
-        data = path.read_bytes()
-        _shape(data)
+        with np.load(io.BytesIO(data or b""), allow_pickle=False) as arrays:
+            same = json.loads(str(arrays["info"])) == info
+            embedding, timestamps = arrays["embedding"], arrays["timestamps"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return data
+    whole = embedding.dtype == np.float32 and embedding.shape[:1] == timestamps.shape
+    return data if same and whole else None
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _shape(data: bytes) -> tuple[int, int]:
@@ -262,10 +308,12 @@ def _shape(data: bytes) -> tuple[int, int]:
 
 
 def _digest(recording: Path) -> str:
+    with FileSource(recording):  # the same checks as everywhere: a pipe would be waited for
+        pass
     try:
         return file_digest(recording)
-    except DataError:
-        raise AudioFileError(f"There is no file {recording} that can be read.") from None
+    except DataError as error:
+        raise AudioFileError(str(error)) from None
 
 
 def _below(output: Path, name: Path) -> Path:
@@ -273,12 +321,24 @@ def _below(output: Path, name: Path) -> Path:
 
 
 _worker: _Worker | None = None
+_working = False
 
 
 def _start(request: Request, overwrite: bool, cache: bool) -> None:
+    """Make this process ready. It is stopped by the one that started it, in order."""
     global _worker
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker = _Worker(request, overwrite, cache)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Unwind a recording that is under way, so that no half-written file is left."""
+    if not _working:
+        os._exit(128 + number)
+    raise SystemExit(128 + number)
 
 
 def _leave_with_parent() -> None:
@@ -286,9 +346,18 @@ def _leave_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE)  # for the file that is being written
         os._exit(1)
 
 
 def _work(job: Job) -> Done:
+    global _working
     assert _worker is not None
-    return _worker.do(job)
+    _working = True
+    try:
+        return _worker.do(job)
+    except SystemExit as end:  # handed back, it might wait for a process that was killed
+        os._exit(int(end.code or 0))
+    finally:
+        _working = False

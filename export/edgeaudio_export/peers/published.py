@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaudio.errors import WeightsFileError
+from edgeaudio.errors import AudioFileError
 from edgeaudio.model import open_session
 from edgeaudio.types import F64
 from edgeaudio_export.extractors import get_extractor
@@ -97,8 +97,7 @@ def compare_chirp(id: str, chirp: Path) -> tuple[Comparison, ...]:
     """All that was published for the kept weights `id`; empty where nothing was.
 
     chirp: tests/data/audio/chirp_44k.wav of openl3.
-    Raises MissingWeightsError, WeightsFileError, AudioFileError; WeightsFileError as well where
-    it is another recording.
+    Raises MissingWeightsError, WeightsFileError, and AudioFileError for another recording.
     """
     published = PUBLISHED.get(id)
     if published is None:
@@ -134,7 +133,7 @@ def _embed(published: Published, generation: str, chirp: Path) -> F64:
     )
     found = embedder.embed(chirp).embedding.astype(np.float64)
     if len(found) != published.frames:
-        raise WeightsFileError(
+        raise AudioFileError(
             f"{chirp} gives {len(found)} frames, {published.frames} were published; "
             "it is not chirp_44k.wav of openl3's tests."
         )

@@ -114,7 +114,11 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
             raise EdgeAudioError(f"{part.stem} was fetched by another process just now.")
         if kept.tell() > MAX_BYTES:
             _start_over(kept)
-        yield kept
+        try:
+            yield kept
+        finally:
+            if kept.tell() == 0:  # nothing came
+                part.unlink(missing_ok=True)
 
 
 def _is_still(kept: IO[bytes], part: Path) -> bool:
@@ -145,7 +149,7 @@ def _from_any(
             ) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
             if k + 1 == len(file.urls):
-                raise EdgeAudioError(_failure(url, file, id, error)) from None
+                raise EdgeAudioError(_failure(file.urls[0], file, id, error)) from None
 
 
 def _failure(url: str, file: OfficialFile, id: str, error: Exception) -> str:

@@ -26,8 +26,8 @@ import numpy as np
 from edgeaudio.errors import EdgeAudioError, MissingWeightsError, OutputError, WeightsFileError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32
-from edgeaudio_export.weights import digests, registry
-from edgeaudio_export.weights.importers import IMPORTERS, get_importer
+from edgeaudio_export.weights import apart, digests, registry
+from edgeaudio_export.weights.importers import IMPORTERS
 from edgeaudio_export.weights.importers.common import (
     MAX_BYTES,
     Layout,
@@ -77,6 +77,8 @@ def weights_home() -> Path:
     Raises EdgeAudioError where there is no home folder either.
     """
     if home := os.environ.get("EDGEAUDIO_HOME"):
+        if Path(home).is_file():
+            raise EdgeAudioError(f"EDGEAUDIO_HOME is {home}, which is a file; name a folder.")
         return Path(home).absolute() / "weights"
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # as the standard has it, also for an empty one
@@ -198,7 +200,7 @@ def load_file(id: str, path: Path) -> Weights:
             f"{path} is the official file of {other.id}, not of {id}; "
             f"`edgeaudio weights import {other.id} {path}` takes it."
         )
-    arrays = get_importer(official.importer).read(path)
+    arrays = apart.read(official.importer, path)
     info = WeightsInfo(
         importer=official.importer,
         source=path.name,

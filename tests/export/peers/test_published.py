@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edgeaudio.errors import WeightsFileError
+from edgeaudio.errors import AudioFileError
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.peers import published
 from edgeaudio_export.peers.files import FileEmbedder
@@ -73,7 +73,7 @@ def test_the_same_weights_are_recognised(
     # Without the recording: the values that see nothing but the silence in front of it.
     (silence,) = published.compare_silence(ID)
     assert silence.distance <= 1e-6
-    with pytest.raises(WeightsFileError, match="it is not chirp_44k.wav"):
+    with pytest.raises(AudioFileError, match="it is not chirp_44k.wav"):
         published.compare_chirp(ID, sound(0.8))
 
 

@@ -45,9 +45,19 @@ def test_reads_the_release_by_order(
 def test_leaves_the_spectrogram_of_old_files_out(arrays: dict, tmp_path: Path) -> None:
     mel = np.ones((1025, 128), np.float32)
     write_openl3(tmp_path / "old.h5", arrays, mel=mel)
-    found = openl3.read(tmp_path / "old.h5")
+    found = openl3.read(tmp_path / "old.h5", 128)
     assert found.keys() == arrays.keys()
     np.testing.assert_array_equal(found["conv2d_1/kernel"], arrays["conv2d_1/kernel"])
+
+
+@pytest.mark.parametrize(("bands", "said"), [(0, "a linear spectrogram"), (256, "256 mel bands")])
+def test_an_old_file_tells_what_it_is_for(
+    arrays: dict, tmp_path: Path, bands: int, said: str
+) -> None:
+    path = tmp_path / "old.h5"
+    write_openl3(path, arrays, mel=np.ones((1025, 128), np.float32))
+    with pytest.raises(WeightsFileError, match=f"for 128 mel bands, expected those for {said}"):
+        openl3.read(path, bands)
 
 
 def test_names_the_first_wrong_shape(arrays: dict, tmp_path: Path) -> None:

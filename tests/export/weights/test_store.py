@@ -230,7 +230,7 @@ def test_kept_weights_have_their_layout(weights: Weights) -> None:
 def test_a_file_of_the_right_layout_is_taken(openl3_file: Path) -> None:
     found = room.load_file("openl3-linear-env", openl3_file)
     assert not found.info.official
-    assert (found.info.importer, found.info.source) == ("openl3", "o.h5")
+    assert (found.info.importer, found.info.source) == ("openl3-linear", "o.h5")
     assert found.info.licence == "CC BY 4.0"
     room.save(found)
     again = room.require("openl3-linear-env")

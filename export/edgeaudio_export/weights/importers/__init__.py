@@ -37,7 +37,9 @@ _tflite = partial(package, "tflite", "export")
 _torch = torchfile.torch_package
 
 IMPORTERS = {
-    "openl3": Importer(openl3.read, layouts.OPENL3, _h5py),
+    "openl3-linear": Importer(partial(openl3.read, bands=0), layouts.OPENL3, _h5py),
+    "openl3-mel128": Importer(partial(openl3.read, bands=128), layouts.OPENL3, _h5py),
+    "openl3-mel256": Importer(partial(openl3.read, bands=256), layouts.OPENL3, _h5py),
     "vggish": Importer(vggish.read, layouts.VGGISH, _torch),
     "vggish-pca": Importer(vggish.read_pca, layouts.VGGISH_PCA, _torch),
     "kumar": Importer(kumar.read, layouts.KUMAR, _torch),

@@ -35,16 +35,18 @@ _MAX_NAME_BYTES = 200_000
 _FILTERS = {1, 2, 3}  # deflate, shuffle, Fletcher's checksum
 
 
-def read(path: Path) -> Arrays:
+def read(path: Path, bands: int = 0) -> Arrays:
     """The arrays of `layouts.OPENL3`.
 
+    bands: of the mel spectrogram that the network takes, 0 for a linear one. The shapes of the
+    network are the same for all, but a file from before v0_4_0 tells, and is held to it.
     Raises WeightsFileError, and MissingExtraError without h5py.
     """
     h5py = package("h5py", "export")
     with reading(path, _KIND):
         content = io.BytesIO(_unpacked(path))
         with h5py.File(content, "r") as file:
-            datasets = _datasets(file, h5py, path)
+            datasets = _datasets(file, h5py, path, bands)
             check_shapes({n: d.shape for n, d in datasets.items()}, layouts.OPENL3, path)
             arrays = {name: _array(name, dataset) for name, dataset in datasets.items()}
     return check_values(arrays, path)
@@ -61,13 +63,15 @@ def _unpacked(path: Path) -> bytes:
     return unpacked
 
 
-def _datasets(file: Any, h5py: Any, path: Path) -> dict[str, Any]:
+def _datasets(file: Any, h5py: Any, path: Path, bands: int) -> dict[str, Any]:
     """Datasets by canonical name; none of them is read yet."""
     found: dict[str, Any] = {}
     names = list(dict.fromkeys(name.partition("/")[0] for name in layouts.OPENL3))
     layers = []
     for layer, weights in _weighted_layers(file, h5py):
-        if "spectrogram" not in layer:  # before v0_4_0 the front-end was part of the file
+        if "spectrogram" in layer:  # before v0_4_0 the front-end was part of the file
+            _check_bands(weights, bands, path)
+        else:
             layers.append((layer, weights))
     if len(layers) != len(names):
         raise WeightsFileError(
@@ -77,6 +81,16 @@ def _datasets(file: Any, h5py: Any, path: Path) -> dict[str, Any]:
     for canonical, (_, weights) in zip(names, layers, strict=True):
         found |= {f"{canonical}/{role}": dataset for role, dataset in weights.items()}
     return found
+
+
+def _check_bands(front_end: dict[str, Any], bands: int, path: Path) -> None:
+    """Raise WeightsFileError if an old file's mel matrix is one of another front-end."""
+    found = front_end["freq2mel"].shape[-1] if "freq2mel" in front_end else bands
+    if found != bands:
+        wanted = f"{bands} mel bands" if bands else "a linear spectrogram"
+        raise WeightsFileError(
+            f"{path} holds weights for {found} mel bands, expected those for {wanted}."
+        )
 
 
 def _weighted_layers(file: Any, h5py: Any) -> Iterator[tuple[str, dict[str, Any]]]:
