@@ -9,6 +9,7 @@ from edgeaudio.cli.common import EXIT_STATUSES, help_of
 from edgeaudio.cli.demo import demo
 from edgeaudio.cli.devices import devices
 from edgeaudio.cli.embed import embed
+from edgeaudio.cli.evaluate import evaluate
 from edgeaudio.cli.export import export
 from edgeaudio.cli.extractors import extractors
 from edgeaudio.cli.listen import listen
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for _command in (
     demo,
+    evaluate,
     train,
     export,
     classify,

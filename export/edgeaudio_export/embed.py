@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from edgeaudio.errors import AudioFileError
 from edgeaudio.model import Network, open_session
 from edgeaudio.pipeline import hop_samples
 from edgeaudio.types import F32, WindowSpec
-from edgeaudio_export.datasets.recordings import Dataset, Recording, Skipped, check_not_empty
+from edgeaudio_export.datasets.recordings import Dataset, Skipped, check_not_empty
 from edgeaudio_export.extractors import Extractor
 
 Progress = Callable[[int, int], None]
@@ -39,20 +40,18 @@ def embed_dataset(
     Unreadable, empty or too short recordings are skipped with a reason.
     Raises DataError if a class has none left.
     """
-    spec = spec_of(extractor, hop)
-    graph = extractor.graph().SerializeToString()
-    network = Network(open_session(graph), extractor.window, extractor.dimensions)
+    embedder = WindowEmbedder(extractor, spec_of(extractor, hop))
     kept, embeddings = [], []
     skipped = list(dataset.skipped)
     for done, recording in enumerate(dataset.recordings):
         progress(done, len(dataset.recordings))
         try:
-            windows = list(_windows(recording, spec, network))
+            rows = embedder.embed(recording.path)
         except AudioFileError as error:
             skipped.append(Skipped(recording.path, recording.label, str(error), recording.split))
         else:
             kept.append(recording)
-            embeddings.append(np.concatenate(windows))
+            embeddings.append(rows)
     progress(len(dataset.recordings), len(dataset.recordings))
     usable = replace(dataset, recordings=tuple(kept), skipped=tuple(skipped))
     check_not_empty(usable)
@@ -66,7 +65,16 @@ def spec_of(extractor: Extractor, hop: float | None) -> WindowSpec:
     return WindowSpec(rate, extractor.window, step)
 
 
-def _windows(recording: Recording, spec: WindowSpec, network: Network) -> Iterator[F32]:
-    with FileSource(recording.path) as source:
-        for window in windows_of(source, spec):
-            yield network.embed(window.samples[None])
+class WindowEmbedder:
+    """An extractor at work on recordings, cut as a device cuts them."""
+
+    def __init__(self, extractor: Extractor, spec: WindowSpec) -> None:
+        session = open_session(extractor.graph().SerializeToString())
+        self._network = Network(session, extractor.window, extractor.dimensions)
+        self._spec = spec
+
+    def embed(self, path: Path) -> F32:
+        """Embeddings [windows, D] of a recording. Raises AudioFileError."""
+        with FileSource(path) as source:
+            windows = windows_of(source, self._spec)
+            return np.concatenate([self._network.embed(w.samples[None]) for w in windows])

@@ -10,16 +10,9 @@ import hashlib
 import io
 import json
 import os
-import signal
-import threading
-import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +25,11 @@ from edgeaudio_export.datasets.folders import files_below
 from edgeaudio_export.datasets.recordings import file_digest
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.peers.files import Device, FileEmbedder, Resampler
+from edgeaudio_export.processes import cores, in_processes
 from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import weights_home
 
 _PROCESS_BYTES = 300_000_000  # Python, ONNX Runtime's workspace, a recording
-_GRACE = 2.0  # seconds
-_HELD = {signal.SIGINT}
 _COPIES = 4  # of weights, sound and embeddings, at the worst moment
 
 
@@ -126,45 +118,24 @@ def embed_all(
     A recording that can't be read is reported, and does not stop the rest.
     Raises EdgeAudioError for an extractor that can't be had, and where a process is killed.
     """
-    threads = len(os.sched_getaffinity(0)) if len(jobs) == 1 else 1
+    threads = cores() if len(jobs) == 1 else 1
     # Here first, so that errors come out as such.
     worker = _Worker(request, overwrite, cache, threads)
     count = min(processes or _most_at_once(worker, jobs), len(jobs))
     if count <= 1 or request.device == "cuda":
-        yield from map(worker.do, jobs)
+        yield from map(worker, jobs)
         return
     del worker
-    others = set(active_children())
-    pool = ProcessPoolExecutor(
-        count, get_context("spawn"), initializer=_start, initargs=(request, overwrite, cache)
-    )
-    try:
-        # Processes begin with Ctrl-C held back, until they can deal with it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        try:
-            results = pool.map(_work, jobs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-        yield from results
-    except BrokenProcessPool:
-        raise EdgeAudioError(
-            f"One of {count} processes was killed, most likely for want of memory; what is done "
-            "is kept. Run it again with fewer, as --jobs 1."
-        ) from None
-    finally:
-        # Not waiting for recordings that are under way: whoever stops this wants it stopped.
-        for process in set(active_children()) - others:
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
+    yield from in_processes(count, _Worker, (request, overwrite, cache), jobs)
 
 
 def _most_at_once(worker: _Worker, jobs: Sequence[Job]) -> int:
     """How many processes make sense: one a core, as far as the memory goes."""
-    cores = len(os.sched_getaffinity(0))
-    if cores == 1 or len(jobs) == 1:
+    most = cores()
+    if most == 1 or len(jobs) == 1:
         return 1
     longest = max(_seconds(job.recording) for job in jobs)
-    return max(1, min(cores, _memory_available() // worker.bytes_for(longest)))
+    return max(1, min(most, _memory_available() // worker.bytes_for(longest)))
 
 
 def _seconds(recording: Path) -> float:
@@ -222,7 +193,7 @@ class _Worker:
         rows = embedder.extractor.dimensions * 4 * _COPIES / embedder.hop
         return int(_PROCESS_BYTES + _COPIES * embedder.graph_bytes + seconds * (sound + rows))
 
-    def do(self, job: Job) -> Done:
+    def __call__(self, job: Job) -> Done:
         try:
             info = self._settings | {"recording_sha256": _digest(job.recording)}
             data = self._made_before(job, info)
@@ -318,46 +289,3 @@ def _digest(recording: Path) -> str:
 
 def _below(output: Path, name: Path) -> Path:
     return output / name.with_name(f"{name.name}.npz")
-
-
-_worker: _Worker | None = None
-_working = False
-
-
-def _start(request: Request, overwrite: bool, cache: bool) -> None:
-    """Make this process ready. It is stopped by the one that started it, in order."""
-    global _worker
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _worker = _Worker(request, overwrite, cache)
-
-
-def _stop(number: int, frame: object) -> None:
-    """Unwind a recording that is under way, so that no half-written file is left."""
-    if not _working:
-        os._exit(128 + number)
-    raise SystemExit(128 + number)
-
-
-def _leave_with_parent() -> None:
-    """End this process when the one that started it is gone, however that came about."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_GRACE)  # for the file that is being written
-        os._exit(1)
-
-
-def _work(job: Job) -> Done:
-    global _working
-    assert _worker is not None
-    _working = True
-    try:
-        return _worker.do(job)
-    except SystemExit as end:  # handed back, it might wait for a process that was killed
-        os._exit(int(end.code or 0))
-    finally:
-        _working = False

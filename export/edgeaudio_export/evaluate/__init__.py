@@ -1,0 +1,1 @@
+"""Which extractor, head and fusion to ship: cross-validation, and a report of it."""

@@ -1,0 +1,108 @@
+"""Outcomes to figures: what REPORT/results.json holds."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from edgeaudio_export.evaluate.tasks import Configuration, Outcome
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """accuracy: percent of recordings, the mean over draws. train: recordings, of the first."""
+
+    name: str
+    accuracy: float
+    test: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A line of the table. accuracy_mean and accuracy_sd over folds, in percent.
+
+    sd: of a sample. recall: percent by class, over all folds. confusion: recordings by true
+    (rows) and said label (columns), over all folds and draws. seconds: of one core.
+    """
+
+    extractor: str
+    head: str
+    fusion: str
+    train_fraction: float
+    accuracy_mean: float
+    accuracy_sd: float
+    folds: tuple[FoldResult, ...]
+    recall: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Wilcoxon's signed-rank test over folds, two-sided. p: None where all folds are equal."""
+
+    first: str
+    second: str
+    difference: float
+    p: float | None
+
+
+def summarise(
+    outcomes: Sequence[Outcome], truth: Sequence[str], classes: Sequence[str]
+) -> dict[Configuration, Summary]:
+    """A summary of each configuration, in the order in which they come. truth: by recording."""
+    found: dict[Configuration, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        found[outcome.configuration].append(outcome)
+    return {c: _summary(c, mine, truth, classes) for c, mine in found.items()}
+
+
+def _summary(
+    configuration: Configuration,
+    outcomes: Sequence[Outcome],
+    truth: Sequence[str],
+    classes: Sequence[str],
+) -> Summary:
+    confusion = np.zeros((len(classes), len(classes)), int)
+    by_fold: dict[str, list[float]] = defaultdict(list)
+    sizes = {}
+    for outcome in outcomes:
+        right = [a.label == truth[a.recording] for a in outcome.answers]
+        by_fold[outcome.fold].append(100 * statistics.mean(right))
+        sizes[outcome.fold] = len(right)
+        for a in outcome.answers:
+            confusion[classes.index(truth[a.recording]), classes.index(a.label)] += 1
+    folds = tuple(FoldResult(n, round(statistics.mean(v), 4), sizes[n]) for n, v in by_fold.items())
+    accuracies = [fold.accuracy for fold in folds]
+    recall = 100 * np.diag(confusion) / np.maximum(1, confusion.sum(axis=1))
+    return Summary(
+        extractor=configuration.extractor,
+        head=configuration.head,
+        fusion=configuration.fusion,
+        train_fraction=configuration.train_fraction,
+        accuracy_mean=round(statistics.mean(accuracies), 4),
+        accuracy_sd=round(statistics.stdev(accuracies), 4) if len(accuracies) > 1 else 0.0,
+        folds=folds,
+        recall=dict(zip(classes, np.round(recall, 2).tolist(), strict=True)),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        seconds=round(sum(outcome.seconds for outcome in outcomes), 2),
+    )
+
+
+def compare(summaries: dict[Configuration, Summary]) -> tuple[Comparison, ...]:
+    """Every pair of configurations with the same share of training data."""
+    found = []
+    for a, b in itertools.combinations(summaries, 2):
+        if a.train_fraction != b.train_fraction:
+            continue
+        first, second = ([f.accuracy for f in summaries[c].folds] for c in (a, b))
+        difference = np.subtract(first, second)
+        p = float(wilcoxon(first, second).pvalue) if np.any(difference) else None
+        found.append(Comparison(a.name, b.name, round(float(difference.mean()), 4), p))
+    return tuple(found)
