@@ -59,7 +59,7 @@ EXPORT_ROOMS = {
     "foreign": {"catalogue", "frontends", "golden", "graphs", "versions", "weights"},
     "datasets": set(),
     "heads": {"extractors", "graphs"},
-    "peers": {"datasets", "extractors", "versions", "weights"},
+    "peers": {"datasets", "extractors", "processes", "versions", "weights"},
 }
 
 

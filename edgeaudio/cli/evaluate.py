@@ -29,7 +29,9 @@ def evaluate(
     extractor: Annotated[
         str, typer.Option(metavar="A,B,...", help="Extractor ids.")
     ] = DEFAULT_EXTRACTOR,
-    head: Annotated[str, typer.Option(metavar="A,B,...", help="Heads: svm.")] = "svm",
+    head: Annotated[
+        str, typer.Option(metavar="A,B,...", help="svm, d128, d512, mlp, knn.")
+    ] = "svm",
     fusion: Annotated[
         str, typer.Option(metavar="A,B,...", help="late, early, early-mean.")
     ] = "late",

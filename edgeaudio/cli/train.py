@@ -24,7 +24,7 @@ def train(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Head file to write (.head).")],
     extractor: ExtractorOption = DEFAULT_EXTRACTOR,
-    head: Annotated[str, typer.Option(help="Head: svm.")] = "svm",
+    head: Annotated[str, typer.Option(help="Head: svm, d128, d512, mlp, knn.")] = "svm",
     fusion: Annotated[
         Literal["late", "early", "early-mean"],
         typer.Option(

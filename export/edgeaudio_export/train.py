@@ -15,11 +15,16 @@ from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets.recordings import Dataset, dataset_digest
 from edgeaudio_export.embed import Embedded, Progress, embed_dataset
 from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.heads.base import Head
+from edgeaudio_export.heads.dense import D128Head, D512Head, MlpHead
 from edgeaudio_export.heads.file import HeadFile
+from edgeaudio_export.heads.knn import KnnHead
 from edgeaudio_export.heads.svm import SvmHead
 from edgeaudio_export.versions import versions
 
-HEADS = {SvmHead.kind: SvmHead}
+HEADS: dict[str, type[Head]] = {
+    head.kind: head for head in (SvmHead, D128Head, D512Head, MlpHead, KnnHead)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,13 @@ def train_head(
 
 
 def check_head(kind: str) -> None:
-    """Raise EdgeAudioError, listing what there is, unless there is such a head."""
+    """Raise EdgeAudioError, listing what there is, unless there is such a head.
+
+    Raises MissingExtraError without what it needs.
+    """
     if kind not in HEADS:
-        raise EdgeAudioError(f"There is no head {kind!r}; there is: {', '.join(sorted(HEADS))}.")
+        raise EdgeAudioError(f"There is no head {kind!r}; there are: {', '.join(HEADS)}.")
+    HEADS[kind].ready()
 
 
 def fit_head(embedded: Embedded, extractor: Extractor, kind: str, fusion: FusionName) -> Trained:

@@ -82,7 +82,7 @@ def test_a_class_with_nothing_left(tones: Path) -> None:
 def test_unknown_extractor_and_head(tones: Path) -> None:
     with pytest.raises(EdgeAudioError, match="no extractor 'x'; see `edgeaudio extractors`"):
         get_extractor("x")
-    with pytest.raises(EdgeAudioError, match="no head 'x'; there is: svm"):
+    with pytest.raises(EdgeAudioError, match="no head 'x'; there are: svm, d128"):
         train_head(load_dataset(tones), EXTRACTOR, "x", "late")
 
 

@@ -17,28 +17,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.graphs import IR_VERSION, OPSET
-
-RANGE_FLOOR = 0.01
-"""A dimension's range counts as at least this share of the median range.
-
-One that hardly moved in training would otherwise magnify whatever it does later, down to the
-last digits of a resampler.
-"""
-
-MAX_CONVERSION_ERROR = 1e-4
-"""In a likelihood, between our graph and skl2onnx's."""
+from edgeaudio_export.heads import normalisers
+from edgeaudio_export.heads.base import Head, softmax
 
 
-class SvmHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SvmHead(Head):
     """Linear SVM on min-max-normalised embeddings, by scikit-learn's rules.
 
     Parameters: C, the SVM's penalty. max_iter, of the solver.
@@ -57,12 +47,7 @@ class SvmHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> SvmHead:
         """Fit on embeddings [N, D] and N labels of at least two classes."""
         X, y = validate_data(self, X, y, dtype=np.float64)
-        low, high = X.min(axis=0), X.max(axis=0)
-        reach = high - low
-        # Nothing moves at all only in degenerate data; any scale will do there.
-        floor = RANGE_FLOOR * float(np.median(reach)) or RANGE_FLOOR * float(reach.max()) or 1.0
-        self.offset_ = low
-        self.scale_ = 1 / np.maximum(reach, floor)
+        self.offset_, self.scale_ = normalisers.fit("min-max", X)
         svm = LinearSVC(
             C=self.C, class_weight="balanced", dual=False, max_iter=self.max_iter, random_state=0
         )
@@ -80,9 +65,7 @@ class SvmHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> F64:
         """Likelihoods [N, C]; each row sums to 1."""
-        scores = self.decision_function(X)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return softmax(self.decision_function(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most likely class of each row."""
@@ -124,26 +107,9 @@ class SvmHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         onnx.checker.check_model(model, full_check=True)
         return model
 
-    def check_graph(self, embeddings: F32) -> float:
-        """Hold our graph against skl2onnx's conversion of the same SVM; the largest difference.
-
-        Likelihoods on `embeddings` [N, D]; skl2onnx's are the softmax of its raw scores.
-        Raises EdgeAudioError if they differ by more than `MAX_CONVERSION_ERROR`.
-        """
-        ours = open_session(self.graph().SerializeToString()).run(
-            ["likelihood"], {"embedding": embeddings}
-        )[0]
-        scores = _skl2onnx_scores(self, embeddings)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        theirs = powers / powers.sum(axis=1, keepdims=True)
-        error = float(np.abs(ours - theirs).max())
-        if not error <= MAX_CONVERSION_ERROR:
-            raise EdgeAudioError(
-                f"The head's graph and skl2onnx's conversion of it differ by {error:.2g} in a "
-                f"likelihood (allowed: {MAX_CONVERSION_ERROR:g}); nothing was written. "
-                "Please report this with the versions of onnx, skl2onnx and onnxruntime."
-            )
-        return error
+    def reference(self, embeddings: F32) -> F64:
+        """Likelihoods [N, C]: the softmax of the raw scores of skl2onnx's conversion."""
+        return softmax(_skl2onnx_scores(self, embeddings))
 
     def _normalise(self, X: F64) -> F64:
         return np.asarray((X - self.offset_) * self.scale_)

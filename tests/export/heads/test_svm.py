@@ -10,14 +10,7 @@ from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import open_session
 from edgeaudio_export.heads import svm
 from edgeaudio_export.heads.svm import SvmHead
-
-
-def clusters(classes: int, each: int = 20, dimensions: int = 12, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    centres = 3 * rng.standard_normal((classes, dimensions))
-    y = np.repeat([f"class {c}" for c in range(classes)], each)
-    X = np.repeat(centres, each, axis=0) + rng.standard_normal((classes * each, dimensions))
-    return X.astype(np.float32), y
+from tests.export.heads.clusters import clusters
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -88,5 +81,7 @@ def test_a_wrong_conversion_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     head = SvmHead().fit(X, y)
     real = svm._skl2onnx_scores
     monkeypatch.setattr(svm, "_skl2onnx_scores", lambda h, e: real(h, e) + np.array([0, 0, 0.01]))
-    with pytest.raises(EdgeAudioError, match="skl2onnx's conversion of it differ by 0.00"):
+    with pytest.raises(
+        EdgeAudioError, match="The graph of the head svm and what it was made of differ by 0.00"
+    ):
         head.check_graph(X)
