@@ -48,7 +48,7 @@ EXIT_STATUSES = (
     "3 a model, head or weights file is refused; 4 no microphone, or it stopped; 130 interrupted."
 )
 
-_EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx", "h5py", "tflite")}
+_EXTRA_MODULES = {"export": ("onnx", "sklearn", "skl2onnx", "h5py", "tflite", "matplotlib")}
 _SHOWN = 20
 _TABLE_WIDTH = 80
 

@@ -78,7 +78,7 @@ def evaluate(
     if not any(r.group for r in found.dataset.recordings):
         typer.echo("note: no groups are known; see the report", err=True)
     _print(list(found.summaries.values()))
-    typer.echo(f"{output / 'report.md'}")
+    typer.echo(f"{output / 'report.html'}")
 
 
 def _listed(text: str, option: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def test_the_demo(engine_folder: Path, tmp_path: Path) -> None:
     lines = out.splitlines()
     assert lines[0].split() == ["extractor", "head", "fusion", "training", "accuracy", "sd"]
     assert len(lines) == 6
-    assert lines[-1] == str(report / "report.md")
+    assert lines[-1] == str(report / "report.html")
     assert "no groups are known" in err
     summary = json.loads((report / "results.json").read_text())["summary"]
     assert lines[1].split()[5] == f"{summary[0]['accuracy_mean']:.1f}"

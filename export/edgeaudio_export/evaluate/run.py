@@ -17,6 +17,7 @@ from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets import load_dataset
 from edgeaudio_export.datasets.recordings import Dataset, Skipped
 from edgeaudio_export.evaluate import splits
+from edgeaudio_export.evaluate.page import html
 from edgeaudio_export.evaluate.report import markdown
 from edgeaudio_export.evaluate.results import Comparison, Summary, compare, summarise
 from edgeaudio_export.evaluate.tasks import Configuration, Outcome, Task, TaskRunner
@@ -57,7 +58,8 @@ class Evaluation:
 
 
 def evaluate(request: Request, output: Path, progress: Progress) -> Evaluation:
-    """Cross-validate every combination, and write `results.json` and `report.md` to `output`.
+    """Cross-validate every combination, and write `results.json`, `report.md` and
+    `report.html` to `output`.
 
     What a run that was stopped had finished is not done again.
     Raises DataError for data that can't be split without a leak, EdgeAudioError for an unknown
@@ -154,6 +156,7 @@ def _identity(names: Sequence[str], digests: Sequence[str]) -> str:
 def _write(found: Evaluation, output: Path) -> None:
     write_atomic(output / "results.json", _json(found).encode(), overwrite=True)
     write_atomic(output / "report.md", markdown(found).encode(), overwrite=True)
+    write_atomic(output / "report.html", html(found, output).encode(), overwrite=True)
 
 
 def _untimed(value: Summary | Outcome) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -167,3 +169,30 @@ def test_what_can_not_be_read_is_left_out(engine_folder: Path, tmp_path: Path) -
 def test_what_is_refused(engine_folder: Path, tmp_path: Path, changes: dict, said: str) -> None:
     with pytest.raises(EdgeAudioError, match=said):
         run(engine_folder, tmp_path / "r", **changes)
+
+
+def test_the_page_needs_nothing_else(engine_folder: Path, tmp_path: Path) -> None:
+    found = run(engine_folder, tmp_path / "r", train_fractions=(0.8, 0.05))
+    page = (tmp_path / "r" / "report.html").read_text()
+    addresses = set(re.findall(r'(?:src|href)="([^"]+)"', page))
+    local = {a for a in addresses if not a.startswith("#")}
+    # All that is linked are recordings, which lie where they lay.
+    assert all((tmp_path / "r" / unquote(a)).is_file() for a in local)
+    assert page.count("<svg") >= 4  # accuracy, amount of data, a matrix each, reliability
+    summary = next(iter(found.summaries.values()))
+    assert f"{summary.accuracy_mean:.1f} ± {summary.accuracy_sd:.1f}" in page
+    assert "<script" not in page
+
+
+def test_names_in_the_page_are_no_html(engine_folder: Path, tmp_path: Path) -> None:
+    rows = []
+    for path in sorted(engine_folder.glob("*/*.wav")):
+        label = {"good": "<b>good</b>", "broken": "a|b"}.get(path.parent.name)
+        rows += [f"{path},{label}"] if label else []
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,label\n" + "\n".join(rows) + "\n")
+    run(manifest, tmp_path / "r")
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "&lt;b&gt;good&lt;/b&gt;" in page
+    assert "<b>good" not in page
+    assert "a\\|b" in (tmp_path / "r" / "report.md").read_text()
