@@ -77,7 +77,10 @@ def confusion(summary: Summary, labels: Sequence[str]) -> str:
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     size = 1.6 + 0.42 * len(labels)
     with _figure(size + 0.8, size) as (_, axes, svg):
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(len(labels) + 1) - 0.5
+        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
+        axes.invert_yaxis()
+        axes.set_aspect("equal")
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
