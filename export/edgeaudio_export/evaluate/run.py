@@ -86,11 +86,13 @@ def evaluate(request: Request, output: Path, progress: Progress) -> Evaluation:
     )
     make_folder(output / "tasks")
     outcomes = []
-    for outcome in in_processes(jobs, TaskRunner, runner, tasks):
-        outcomes.append(outcome)
-        progress("training and testing", len(outcomes), len(tasks))
-    for kept in windows.values():
-        kept.path.unlink(missing_ok=True)
+    try:
+        for outcome in in_processes(jobs, TaskRunner, runner, tasks):
+            outcomes.append(outcome)
+            progress("training and testing", len(outcomes), len(tasks))
+    finally:
+        for kept in windows.values():
+            kept.path.unlink(missing_ok=True)
     truth = [r.label for r in dataset.recordings]
     summaries = summarise(outcomes, truth, dataset.labels)
     found = Evaluation(dataset, digests, folds, tuple(outcomes), summaries, compare(summaries))
