@@ -9,11 +9,18 @@ import contextlib
 import ctypes
 
 _M_ARENA_MAX = -8  # <malloc.h>
+_M_MMAP_THRESHOLD = -3
+_LARGE = 256 * 1024  # bytes
 
 
-def one_arena() -> None:
-    """One heap for all threads. Ours hardly ever allocate at the same time."""
+def small_heap() -> None:
+    """One heap for all threads, and in it nothing large.
+
+    Ours hardly ever allocate at the same time. What a window needs for a moment (spectrograms of
+    megabytes) goes back to the system at once; left to itself, glibc would keep it.
+    """
     _call("mallopt", _M_ARENA_MAX, 1)
+    _call("mallopt", _M_MMAP_THRESHOLD, _LARGE)
 
 
 def give_back() -> None:

@@ -50,10 +50,10 @@ def listen(
     """
     # numpy's matrix library would otherwise keep a buffer for every core; none is used here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from edgeaudio.memory import give_back, one_arena
+    from edgeaudio.memory import give_back, small_heap
     from edgeaudio.model import load_model
 
-    one_arena()
+    small_heap()
     if (realtime or block) and not source.startswith("file:"):
         raise EdgeAudioError("--realtime and --block are for --source file:PATH.")
     loaded = load_model(model)
