@@ -47,8 +47,27 @@ class ExtractorInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """How many recordings a head like this one labels right that it was not trained on.
+
+    accuracy_mean, accuracy_sd: percent of recordings, over the folds. recall: percent by label.
+    grouped: whether it was known which recordings belong together; if not, the figures may be
+    too good.
+    """
+
+    accuracy_mean: float
+    accuracy_sd: float
+    folds: int
+    recall: dict[str, float]
+    grouped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """What a head was trained on. `recordings` and `windows` count by label."""
+    """What a head was trained on. `recordings` and `windows` count by label.
+
+    cross_validation: with the same settings, on the same data; None where there was too little.
+    """
 
     dataset_digest: str
     recordings: dict[str, int]
@@ -56,6 +75,7 @@ class Training:
     skipped: int
     date: str
     versions: dict[str, str]
+    cross_validation: CrossValidation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,11 @@ def test_ground_floor_imports_no_room(room: str) -> None:
 EXPORT_ROOMS = {
     "frontends": {"graphs"},
     "networks": {"graphs"},
-    "weights": set(),
-    "foreign": {"catalogue", "frontends", "golden", "graphs", "versions", "weights"},
-    "datasets": set(),
-    "heads": {"extractors", "graphs"},
-    "peers": {"datasets", "extractors", "processes", "versions", "weights"},
+    "weights": {"home"},
+    "foreign": {"catalogue", "frontends", "golden", "graphs", "home", "versions", "weights"},
+    "datasets": {"home"},
+    "heads": {"extractors", "frontends", "graphs"},
+    "peers": {"datasets", "extractors", "home", "processes", "versions", "weights"},
 }
 
 

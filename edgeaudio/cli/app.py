@@ -6,6 +6,7 @@ import typer
 
 from edgeaudio.cli.classify import classify
 from edgeaudio.cli.common import EXIT_STATUSES, help_of
+from edgeaudio.cli.datasets import datasets
 from edgeaudio.cli.demo import demo
 from edgeaudio.cli.devices import devices
 from edgeaudio.cli.embed import embed
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for _command in (
     demo,
+    datasets,
     evaluate,
     train,
     export,

@@ -38,6 +38,15 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the output
 HopOption = Annotated[
     float | None, seconds_option("Seconds between windows (default: the model's).", 0.001, 3600)
 ]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes (0: one a core).")]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="The published data set that DATA is, as its archive comes; "
+        "`edgeaudio datasets` lists them.",
+    ),
+]
 DEFAULT_EXTRACTOR = "logmel-stats"
 ExtractorOption = Annotated[
     str, typer.Option(help="Extractor id; `edgeaudio extractors` lists them.")

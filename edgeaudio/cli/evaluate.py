@@ -9,10 +9,13 @@ import typer
 
 from edgeaudio.cli.common import (
     DEFAULT_EXTRACTOR,
+    DatasetOption,
+    JobsOption,
     print_table,
     progress_bar,
     report_skipped,
     require_extra,
+    seconds_option,
 )
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.types import FusionName
@@ -23,62 +26,122 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[
-        Path, typer.Argument(help="Folder with a sub-folder a class, or a CSV manifest.")
+        Path,
+        typer.Argument(
+            help="Folder with a sub-folder a class, a CSV manifest, or with --dataset an archive."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
     extractor: Annotated[
         str, typer.Option(metavar="A,B,...", help="Extractor ids.")
     ] = DEFAULT_EXTRACTOR,
     head: Annotated[
-        str, typer.Option(metavar="A,B,...", help="svm, d128, d512, mlp, knn.")
-    ] = "svm",
-    fusion: Annotated[
-        str, typer.Option(metavar="A,B,...", help="late, early, early-mean.")
-    ] = "late",
-    dataset: Annotated[
-        Literal["esc10"] | None,
-        typer.Option(help="Take folds and groups from the names that this set gives its files."),
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="svm, d128, d512, mlp, knn, cnn (default: the protocol's; svm for folds).",
+        ),
     ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="late, early, early-mean (default: late)."),
+    ] = None,
+    dataset: DatasetOption = None,
+    protocol: Annotated[
+        Literal["folds", "grollmisch2020", "cramer2019"],
+        typer.Option(help="How to split and how often; the report says what it is."),
+    ] = "folds",
     train_fraction: Annotated[
-        str,
-        typer.Option(metavar="X,Y,...", help="Shares of all recordings to train on, as 0.8,0.1."),
-    ] = "0.8",
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, help="Processes (0: one a core).")
-    ] = 0,
+        str | None,
+        typer.Option(
+            metavar="X,Y,...",
+            help="Shares of all recordings to train on, as 0.8,0.1 (default: 0.8).",
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Runs with other seeds (default: the protocol's)."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Networks trained from scratch beside: cnn, dense, none (default: both, where "
+            "torch is installed).",
+        ),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        seconds_option("Seconds between windows (default: half a window).", 0.001, 3600),
+    ] = None,
+    with_audio: Annotated[
+        bool, typer.Option("--with-audio", help="Put the misclassified recordings into the page.")
+    ] = False,
+    engine: Annotated[
+        Literal["local", "dask", "ray"],
+        typer.Option(help="Where: this machine, or a cluster that runs."),
+    ] = "local",
+    engine_address: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of the cluster, as tcp://HOST:8786.")
+    ] = None,
+    jobs: JobsOption = 0,
 ) -> None:
     """Cross-validate every combination of extractors, heads and fusions, and write a report.
 
-    Folds are those of the data set (a manifest's column fold), else five, stratified, with groups
-    kept whole. A group, or the same bytes, on both sides of a fold is an error. With a smaller
-    training share, whole groups are drawn three times a fold. A run that was stopped goes on
-    where it was; a second one opens no recording.
+    Folds are those of the data set (a manifest's column fold, or split with train and test), else
+    five, stratified, with groups kept whole. A group, or the same bytes, on both sides is an
+    error. With a smaller training share, whole groups are drawn. What was done before is not done
+    again: a run that was stopped goes on where it was, a second one opens no recording.
     """
     require_extra("export")
+    from edgeaudio_export.datasets.known import known_set
+    from edgeaudio_export.engines import get_engine
     from edgeaudio_export.evaluate.run import Request
     from edgeaudio_export.evaluate.run import evaluate as run
 
-    fusions = _listed(fusion, "fusion")
-    unknown = [name for name in fusions if name not in get_args(FusionName)]
-    if unknown:
-        names = ", ".join(get_args(FusionName))
-        raise EdgeAudioError(f"There is no fusion {unknown[0]!r}; there is: {names}.")
     request = Request(
         data=data,
         extractors=_listed(extractor, "extractor"),
-        heads=_listed(head, "head"),
-        fusions=tuple(cast("FusionName", name) for name in fusions),
-        train_fractions=tuple(_share(x) for x in _listed(train_fraction, "train-fraction")),
-        esc10=dataset == "esc10",
-        jobs=jobs,
+        heads=_listed(head, "head") if head is not None else None,
+        fusions=_fusions(fusion),
+        train_fractions=_shares(train_fraction),
+        known=known_set(dataset) if dataset else None,
+        protocol=protocol,
+        repeats=repeats,
+        baselines=_baselines(baseline),
+        hop=hop,
+        with_audio=with_audio,
     )
+    chosen = get_engine(engine, jobs, engine_address)
     with progress_bar("evaluating") as progress:
-        found = run(request, output, lambda what, done, total: progress(done, total))
-    report_skipped(found.dataset.skipped, found.dataset.notes)
+        found = run(request, output, lambda what, done, total: progress(done, total), chosen)
+    report_skipped(found.dataset.skipped, (*found.dataset.notes, *found.notes))
     if not any(r.group for r in found.dataset.recordings):
         typer.echo("note: no groups are known; see the report", err=True)
     _print(list(found.summaries.values()))
     typer.echo(f"{output / 'report.html'}")
+
+
+def _fusions(text: str | None) -> tuple[FusionName, ...] | None:
+    if text is None:
+        return None
+    names = _listed(text, "fusion")
+    unknown = [name for name in names if name not in get_args(FusionName)]
+    if unknown:
+        known = ", ".join(get_args(FusionName))
+        raise EdgeAudioError(f"There is no fusion {unknown[0]!r}; there is: {known}.")
+    return tuple(cast("FusionName", name) for name in names)
+
+
+def _shares(text: str | None) -> tuple[float, ...] | None:
+    return None if text is None else tuple(_share(x) for x in _listed(text, "train-fraction"))
+
+
+def _baselines(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = _listed(text, "baseline")
+    return () if names == ("none",) else names
 
 
 def _listed(text: str, option: str) -> tuple[str, ...]:

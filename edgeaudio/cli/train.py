@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeaudio.cli.common import (
     DEFAULT_EXTRACTOR,
+    DatasetOption,
     ExtractorOption,
     ForceOption,
     HopOption,
+    JobsOption,
     progress_bar,
     report_skipped,
     require_extra,
 )
+from edgeaudio.cli.verify import validation_line
+from edgeaudio.types import FusionName
+
+if TYPE_CHECKING:
+    from edgeaudio.contract import CrossValidation
+    from edgeaudio_export.embed import Embedded
+    from edgeaudio_export.extractors import Extractor
 
 
 def train(
@@ -24,15 +34,20 @@ def train(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Head file to write (.head).")],
     extractor: ExtractorOption = DEFAULT_EXTRACTOR,
-    head: Annotated[str, typer.Option(help="Head: svm, d128, d512, mlp, knn.")] = "svm",
+    head: Annotated[str, typer.Option(help="Head: svm, d128, d512, mlp, knn, cnn.")] = "svm",
     fusion: Annotated[
-        Literal["late", "early", "early-mean"],
+        FusionName,
         typer.Option(
             help="late: sum of window likelihoods; early: maximum of embeddings, then the head; "
             "early-mean: their mean, then the head."
         ),
     ] = "late",
     hop: HopOption = None,
+    dataset: DatasetOption = None,
+    cross_validate: Annotated[
+        bool, typer.Option(help="Say how good it will be, by five folds; the head keeps it.")
+    ] = True,
+    jobs: JobsOption = 0,
     force: ForceOption = False,
 ) -> None:
     """Train a head on labelled recordings.
@@ -43,21 +58,48 @@ def train(
     require_extra("export")
     from edgeaudio.files import check_output
     from edgeaudio_export.datasets import load_dataset
+    from edgeaudio_export.datasets.known import known_set
     from edgeaudio_export.embed import embed_dataset
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import write_head
-    from edgeaudio_export.train import check_head, fit_head
+    from edgeaudio_export.heads.kinds import check_head
+    from edgeaudio_export.train import fit_head
 
     check_output(output, overwrite=force, inputs=(data,))
-    check_head(head)
     found = get_extractor(extractor)
-    dataset = load_dataset(data).training()
+    check_head(head, found.id)
+    recordings = load_dataset(data, known_set(dataset) if dataset else None).training()
     with progress_bar("embedding") as progress:
-        embedded = embed_dataset(dataset, found, hop, progress)
+        embedded = embed_dataset(recordings, found, hop, progress)
+    report_skipped(embedded.dataset.skipped, embedded.dataset.notes)
+    validated = None
+    if cross_validate:
+        with progress_bar("cross-validating") as progress:
+            validated = _validated(embedded, found, head, fusion, jobs, progress)
     with progress_bar("fitting"):
-        trained = fit_head(embedded, found, head, fusion)
+        trained = fit_head(embedded, found, head, fusion, validated)
     write_head(trained.head, output, overwrite=force)
-    report_skipped(trained.dataset.skipped, trained.dataset.notes)
     for label, count in trained.dataset.counts.items():
         typer.echo(f"{count:6d} recordings  {label}")
+    if validated:
+        typer.echo(f"cross-validated: {validation_line(validated)}")
     typer.echo(f"{output}: {head} on {found.id}, {fusion} fusion. Next: edgeaudio export")
+
+
+def _validated(
+    embedded: Embedded,
+    extractor: Extractor,
+    head: str,
+    fusion: FusionName,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> CrossValidation | None:
+    """None, said on standard error, where there is too little data, or it would leak."""
+    from edgeaudio.errors import DataError
+    from edgeaudio_export.evaluate.cross_validate import cross_validate
+
+    try:
+        return cross_validate(embedded, extractor, head, fusion, jobs=jobs, progress=progress)
+    except DataError as error:
+        typer.echo(f"note: not cross-validated: {error}", err=True)
+        return None

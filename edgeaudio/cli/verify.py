@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgeaudio.contract import Contract, Tolerance
+    from edgeaudio.contract import Contract, CrossValidation, Tolerance
     from edgeaudio.model import GoldenResult
 
 
@@ -56,10 +56,22 @@ def _contract_lines(contract: Contract) -> list[tuple[str, str]]:
                 ("trained on", f"{_pairs(t.recordings)} recordings, {t.skipped} skipped, {t.date}"),
                 ("data digest", t.dataset_digest[:16]),
             ]
+            if t.cross_validation:
+                lines.append(("validated", validation_line(t.cross_validation)))
     if contract.levels:
         v = contract.levels
         lines.append(("levels", f"median {v.p50} dBFS RMS, 90 % in {v.p05} to {v.p95} dBFS"))
     return [*lines, ("licences", "; ".join(contract.licences) or "no weights inside")]
+
+
+def validation_line(found: CrossValidation) -> str:
+    """Accuracy on what a head like it was not trained on, and its weakest class."""
+    weakest = min(found.recall, key=lambda label: found.recall[label])
+    groups = "" if found.grouped else "; no groups were known, so it may be too good"
+    return (
+        f"{found.accuracy_mean:.1f} ± {found.accuracy_sd:.1f} % of recordings right in "
+        f"{found.folds} folds, weakest: {weakest} {found.recall[weakest]:.0f} %{groups}"
+    )
 
 
 def _print_golden(results: tuple[GoldenResult, ...], limit: Tolerance) -> None:

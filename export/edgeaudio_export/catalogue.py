@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from edgeaudio.types import F32, F64
-from edgeaudio_export.frontends import kumar, logmel_stats, openl3, vggish
+from edgeaudio_export.frontends import kumar, logmel, logmel_stats, openl3, vggish
 from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.networks import kumar as kumar_network
 from edgeaudio_export.networks import openl3 as openl3_network
@@ -76,6 +76,20 @@ def _logmel_stats() -> Entry:
         dimensions=lambda options: logmel_stats.DIMENSIONS,
         gigamacs=0.021,
         definition=logmel_stats.digest(),
+    )
+
+
+def _logmel() -> Entry:
+    patch = logmel.PATCH
+    return Entry(
+        id="logmel",
+        sample_rate=patch.sample_rate,
+        window=patch.window,
+        hop=patch.window // 2,
+        add=lambda b, pcm, arrays, options: logmel.add_embedding(b, pcm),
+        dimensions=lambda options: logmel.DIMENSIONS,
+        gigamacs=0.0,
+        definition=logmel.digest(),
     )
 
 
@@ -174,6 +188,7 @@ CATALOGUE: Mapping[str, Entry] = {
     entry.id: entry
     for entry in (
         _logmel_stats(),
+        _logmel(),
         *(
             _openl3(representation, content, size)
             for representation in openl3.REPRESENTATIONS

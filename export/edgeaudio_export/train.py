@@ -8,23 +8,15 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.contract import HeadInfo, Training
+from edgeaudio.contract import CrossValidation, HeadInfo, Training
 from edgeaudio.decide.fusion import pool
-from edgeaudio.errors import EdgeAudioError
 from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets.recordings import Dataset, dataset_digest
 from edgeaudio_export.embed import Embedded, Progress, embed_dataset
 from edgeaudio_export.extractors import Extractor
-from edgeaudio_export.heads.base import Head
-from edgeaudio_export.heads.dense import D128Head, D512Head, MlpHead
 from edgeaudio_export.heads.file import HeadFile
-from edgeaudio_export.heads.knn import KnnHead
-from edgeaudio_export.heads.svm import SvmHead
+from edgeaudio_export.heads.kinds import check_head, new_head
 from edgeaudio_export.versions import versions
-
-HEADS: dict[str, type[Head]] = {
-    head.kind: head for head in (SvmHead, D128Head, D512Head, MlpHead, KnnHead)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +42,24 @@ def train_head(
     hop: seconds between windows, half a window if None.
     Raises EdgeAudioError for an unknown head, DataError if a class has no usable recording.
     """
-    check_head(kind)
+    check_head(kind, extractor.id)
     embedded = embed_dataset(dataset.training(), extractor, hop, progress)
     return fit_head(embedded, extractor, kind, fusion)
 
 
-def check_head(kind: str) -> None:
-    """Raise EdgeAudioError, listing what there is, unless there is such a head.
+def fit_head(
+    embedded: Embedded,
+    extractor: Extractor,
+    kind: str,
+    fusion: FusionName,
+    validated: CrossValidation | None = None,
+) -> Trained:
+    """The second half of `train_head`: a head on embeddings of `extractor`.
 
-    Raises MissingExtraError without what it needs.
+    validated: what cross-validation said of heads like it.
     """
-    if kind not in HEADS:
-        raise EdgeAudioError(f"There is no head {kind!r}; there are: {', '.join(HEADS)}.")
-    HEADS[kind].ready()
-
-
-def fit_head(embedded: Embedded, extractor: Extractor, kind: str, fusion: FusionName) -> Trained:
-    """The second half of `train_head`: a head on embeddings of `extractor`."""
-    X, y = examples(embedded, fusion)
-    head = HEADS[kind]().fit(X, y)
+    X, y, groups = examples(embedded, fusion)
+    head = new_head(kind).fit(X, y, groups)
     head.check_graph(X[:: max(1, len(X) // 256)])
     info = HeadInfo(
         kind=head.kind,
@@ -77,21 +68,24 @@ def fit_head(embedded: Embedded, extractor: Extractor, kind: str, fusion: Fusion
         fusion=fusion,
         extractor_id=extractor.id,
         extractor_digest=extractor.digest,
-        training=_summary(embedded),
+        training=_summary(embedded, validated),
     )
     return Trained(HeadFile(info, head.graph()), embedded.dataset)
 
 
-def examples(embedded: Embedded, fusion: FusionName) -> tuple[F32, NDArray[np.str_]]:
-    """What a head is fitted on: embeddings [N, D] and their N labels."""
-    labels = [r.label for r in embedded.dataset.recordings]
-    if fusion == "late":
-        counts = [len(e) for e in embedded.embeddings]
-        return np.concatenate(embedded.embeddings), np.repeat(labels, counts)
-    return np.stack([pool(fusion, e) for e in embedded.embeddings]), np.array(labels)
+def examples(
+    embedded: Embedded, fusion: FusionName
+) -> tuple[F32, NDArray[np.str_], NDArray[np.str_]]:
+    """What a head is fitted on: embeddings [N, D], their N labels, and what belongs together."""
+    inputs = [e if fusion == "late" else pool(fusion, e)[None] for e in embedded.embeddings]
+    counts = [len(x) for x in inputs]
+    recordings = embedded.dataset.recordings
+    labels = np.repeat([r.label for r in recordings], counts)
+    groups = np.repeat([f"group {r.group}" if r.group else str(r.path) for r in recordings], counts)
+    return np.concatenate(inputs), labels, groups
 
 
-def _summary(embedded: Embedded) -> Training:
+def _summary(embedded: Embedded, validated: CrossValidation | None) -> Training:
     dataset = embedded.dataset
     windows = dict.fromkeys(dataset.labels, 0)
     for recording, embeddings in zip(dataset.recordings, embedded.embeddings, strict=True):
@@ -103,4 +97,5 @@ def _summary(embedded: Embedded) -> Training:
         skipped=len(dataset.skipped),
         date=datetime.now(UTC).date().isoformat(),
         versions=versions("scikit-learn", "soxr", "soundfile"),
+        cross_validation=validated,
     )

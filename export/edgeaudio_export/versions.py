@@ -1,8 +1,14 @@
 """Which versions made a file."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of edgeaudio, numpy, ONNX Runtime and the named packages."""
-    return {name: version(name) for name in ("edgeaudio", "numpy", "onnxruntime", *packages)}
+    """Versions of edgeaudio, numpy, ONNX Runtime and the named packages that are installed."""
+    found = {}
+    for name in ("edgeaudio", "numpy", "onnxruntime", *packages):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -19,7 +19,7 @@ def test_the_demo(engine_folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "r"
     out, err = edgeaudio(
         *("evaluate", engine_folder, "--fusion", "late,early", "--train-fraction", "0.8,0.1"),
-        *("-j", "2", "-o", report),
+        *("--baseline", "none", "-j", "2", "-o", report),
     )
     lines = out.splitlines()
     assert lines[0].split() == ["extractor", "head", "fusion", "training", "accuracy", "sd"]
@@ -60,6 +60,6 @@ def test_what_is_refused(
 def test_esc10(shared: Path, tmp_path: Path) -> None:
     """Reference: logmel-stats + svm 77.5 ± 3."""
     data = shared / "data" / "esc10"
-    edgeaudio("evaluate", data, "--dataset", "esc10", "-o", tmp_path / "r")
+    edgeaudio("evaluate", data, "--dataset", "esc10", "--baseline", "none", "-o", tmp_path / "r")
     (summary,) = json.loads((tmp_path / "r" / "results.json").read_text())["summary"]
     assert summary["accuracy_mean"] == pytest.approx(77.5, abs=3)

@@ -12,8 +12,10 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("group", "fold", "split")
 
 
-def read_manifest(manifest: Path) -> Dataset:
+def read_manifest(manifest: Path, only: tuple[str, ...] = ()) -> Dataset:
     """Read a manifest in UTF-8.
+
+    only: where there is a column `set`, the rows that name one of these.
 
     Files that are missing are skipped and reported; unknown columns are ignored and noted.
     Raises DataError if it is no such CSV, or gives one file two labels.
@@ -27,6 +29,9 @@ def read_manifest(manifest: Path) -> Dataset:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest} can't be read as a CSV manifest: {error}.") from None
+    if only and "set" in columns:
+        rows = [(line, row) for line, row in rows if _cell(row, "set").lower() in only]
+        columns.remove("set")
     unknown = [c for c in columns if c not in (*REQUIRED, *OPTIONAL)]
     notes = [f"columns ignored: {', '.join(unknown)}"] if unknown else []
     recordings, skipped = _read_rows(rows, manifest, notes)

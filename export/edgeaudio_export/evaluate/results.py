@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ class Summary:
     """A line of the table. accuracy_mean and accuracy_sd over folds, in percent.
 
     sd: of a sample. recall: percent by class, over all folds. confusion: recordings by true
-    (rows) and said label (columns), over all folds and draws. seconds: of one core.
+    (rows) and said label (columns), over all folds and draws. seconds: of one core, memory: the
+    most that a process had resident, in MB.
     """
 
     extractor: str
@@ -41,6 +42,7 @@ class Summary:
     recall: dict[str, float]
     confusion: tuple[tuple[int, ...], ...]
     seconds: float
+    memory: float
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,17 @@ def _summary(
         recall=dict(zip(classes, np.round(recall, 2).tolist(), strict=True)),
         confusion=tuple(map(tuple, confusion.tolist())),
         seconds=round(sum(outcome.seconds for outcome in outcomes), 2),
+        memory=max(outcome.memory for outcome in outcomes),
     )
 
 
-def compare(summaries: dict[Configuration, Summary]) -> tuple[Comparison, ...]:
-    """Every pair of configurations with the same share of training data."""
+def compare(summaries: Mapping[Configuration, Summary]) -> tuple[Comparison, ...]:
+    """Every pair of configurations with the same share of training data, over two folds or more."""
     found = []
     for a, b in itertools.combinations(summaries, 2):
         if a.train_fraction != b.train_fraction:
+            continue
+        if len(summaries[a].folds) < 2:
             continue
         first, second = ([f.accuracy for f in summaries[c].folds] for c in (a, b))
         difference = np.subtract(first, second)

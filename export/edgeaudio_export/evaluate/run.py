@@ -2,102 +2,227 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from edgeaudio.errors import DataError, EdgeAudioError
+from edgeaudio.audio.resample import resampler_name
+from edgeaudio.errors import EdgeAudioError, MissingExtraError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets import load_dataset
+from edgeaudio_export.datasets.known import KnownSet
 from edgeaudio_export.datasets.recordings import Dataset, Skipped
+from edgeaudio_export.engines import Engine, get_engine
 from edgeaudio_export.evaluate import splits
+from edgeaudio_export.evaluate.json_file import results_json
 from edgeaudio_export.evaluate.page import html
+from edgeaudio_export.evaluate.protocols import PROTOCOLS, Protocol, trials_of
 from edgeaudio_export.evaluate.report import markdown
 from edgeaudio_export.evaluate.results import Comparison, Summary, compare, summarise
-from edgeaudio_export.evaluate.tasks import Configuration, Outcome, Task, TaskRunner
+from edgeaudio_export.evaluate.tasks import (
+    Configuration,
+    Material,
+    Outcome,
+    Task,
+    TaskRunner,
+    effort,
+    identity_of,
+)
 from edgeaudio_export.evaluate.windows import Windows, embed_windows, join, without
-from edgeaudio_export.extractors import get_extractor
-from edgeaudio_export.processes import cores, in_processes
-from edgeaudio_export.train import check_head
+from edgeaudio_export.extractors import Extractor, get_extractor
+from edgeaudio_export.heads.kinds import check_head, goes_with
 from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import make_folder
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
+BASELINES: Mapping[str, tuple[str, str]] = {
+    "cnn": ("logmel", "cnn"),
+    "dense": ("logmel-stats", "d128"),
+}
+"""Networks that are trained from scratch: extractor, which learned nothing, and head."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare on which data. esc10: take folds and groups from the names of the clips."""
+    """What to compare on which data. What is None is as the protocol has it.
+
+    known: the published data set that `data` is. baselines: of `BASELINES`; None for all where
+    torch is installed. hop: in seconds. with_audio: mistakes are copied into the page.
+    """
 
     data: Path
     extractors: tuple[str, ...]
-    heads: tuple[str, ...]
-    fusions: tuple[FusionName, ...]
-    train_fractions: tuple[float, ...]
-    esc10: bool = False
-    jobs: int = 0
+    heads: tuple[str, ...] | None = None
+    fusions: tuple[FusionName, ...] | None = None
+    train_fractions: tuple[float, ...] | None = None
+    known: KnownSet | None = None
+    protocol: str = "folds"
+    repeats: int | None = None
+    baselines: tuple[str, ...] | None = None
+    hop: float | None = None
+    with_audio: bool = False
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that a report is made of. folds: as they were used."""
+    """Everything that a report is made of.
 
+    trials: by share of the recordings to train on. extractors: by id. baselines: configurations
+    that were trained from scratch. notes: what the reader should be told besides.
+    """
+
+    request: Request
+    protocol: Protocol
     dataset: Dataset
     digests: tuple[str, ...]
-    folds: tuple[splits.Fold, ...]
+    extractors: Mapping[str, Extractor]
+    trials: Mapping[float, tuple[splits.Trial, ...]]
     outcomes: tuple[Outcome, ...]
-    summaries: dict[Configuration, Summary]
+    summaries: Mapping[Configuration, Summary]
     comparisons: tuple[Comparison, ...]
+    hop: float | None
+    baselines: tuple[Configuration, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Configuration:
+        """The most accurate."""
+        return self.ranked[0]
+
+    @property
+    def ranked(self) -> list[Configuration]:
+        """The most accurate first."""
+        return sorted(self.summaries, key=lambda c: -self.summaries[c].accuracy_mean)
+
+    @property
+    def folds(self) -> int:
+        """How many figures a mean is made of."""
+        return len(self.summaries[self.best].folds)
+
+    def is_scratch(self, configuration: Configuration) -> bool:
+        """Whether it is one of the baselines, with either fusion."""
+        pair = (configuration.extractor, configuration.head)
+        return pair in {(c.extractor, c.head) for c in self.baselines}
 
 
-def evaluate(request: Request, output: Path, progress: Progress) -> Evaluation:
+@dataclass(frozen=True)
+class _Plan:
+    """A request with all that was left open decided."""
+
+    protocol: Protocol
+    grid: tuple[Configuration, ...]
+    baselines: tuple[Configuration, ...]
+    extractors: Mapping[str, Extractor]
+    fractions: tuple[float, ...]
+    repeats: int
+    hop: float | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        return tuple(dict.fromkeys((*self.grid, *self.baselines)))
+
+
+def evaluate(
+    request: Request, output: Path, progress: Progress, engine: Engine | None = None
+) -> Evaluation:
     """Cross-validate every combination, and write `results.json`, `report.md` and
     `report.html` to `output`.
 
-    What a run that was stopped had finished is not done again.
+    What was done before, by a run that was stopped or for another report, is not done again.
     Raises DataError for data that can't be split without a leak, EdgeAudioError for an unknown
     extractor or head, MissingWeightsError.
     """
-    for head in request.heads:
-        check_head(head)
-    _check_fractions(request.train_fractions)
-    names = tuple(get_extractor(name).id for name in request.extractors)
-    dataset = load_dataset(request.data)
-    dataset = splits.in_order(splits.as_esc10(dataset) if request.esc10 else dataset)
-    jobs = request.jobs or cores()
+    engine = engine or get_engine("local")
+    plan = _plan(request)
+    dataset = splits.in_order(load_dataset(request.data, request.known))
+    output = output.absolute()
     make_folder(output)
-    dataset, digests, windows = _embedded(dataset, names, jobs, output, progress)
-    folds = splits.folds_of(dataset)
-    splits.check_leaks(dataset, folds, digests)
-    tasks = list(_tasks(request, names, dataset, folds))
-    runner = (
-        windows,
-        tuple(r.label for r in dataset.recordings),
-        dataset.labels,
-        output / "tasks",
-        _identity(names, digests),
-    )
-    make_folder(output / "tasks")
-    outcomes = []
+    dataset, digests, windows = _embedded(dataset, plan, engine, output, progress)
     try:
-        for outcome in in_processes(jobs, TaskRunner, runner, tasks):
-            outcomes.append(outcome)
-            progress("training and testing", len(outcomes), len(tasks))
+        trials = {f: trials_of(plan.protocol, dataset, f, plan.repeats) for f in plan.fractions}
+        for found in trials.values():
+            splits.check_leaks(dataset, found, digests)
+            splits.check_classes(dataset, found)
+        material = _material(plan, dataset, digests, windows)
+        tasks = [Task(c, trial) for c in plan.configurations for trial in trials[c.train_fraction]]
+        outcomes = tuple(_outcomes(engine, material, plan, tasks, progress))
     finally:
         for kept in windows.values():
             kept.path.unlink(missing_ok=True)
     truth = [r.label for r in dataset.recordings]
     summaries = summarise(outcomes, truth, dataset.labels)
-    found = Evaluation(dataset, digests, folds, tuple(outcomes), summaries, compare(summaries))
-    _write(found, output)
-    return found
+    found_all = Evaluation(
+        request=request,
+        protocol=plan.protocol,
+        dataset=dataset,
+        digests=digests,
+        extractors=plan.extractors,
+        trials=trials,
+        outcomes=outcomes,
+        summaries=summaries,
+        comparisons=compare(summaries),
+        hop=plan.hop,
+        baselines=plan.baselines,
+        notes=plan.notes,
+    )
+    for name, write in (("results.json", results_json), ("report.md", markdown)):
+        write_atomic(output / name, write(found_all).encode(), overwrite=True)
+    write_atomic(output / "report.html", html(found_all, output).encode(), overwrite=True)
+    return found_all
+
+
+def _plan(request: Request) -> _Plan:
+    if request.protocol not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise EdgeAudioError(f"There is no protocol {request.protocol!r}; there are: {known}.")
+    protocol = PROTOCOLS[request.protocol]
+    heads = request.heads or protocol.heads
+    for head in heads:
+        check_head(head)
+    fractions = request.train_fractions or protocol.fractions
+    _check_fractions(fractions)
+    repeats = request.repeats or protocol.repeats
+    extractors = {e.id: e for e in map(get_extractor, request.extractors)}
+    fusions = request.fusions or protocol.fusions
+    pairs = [(e, h) for e, h in product(extractors, heads) if goes_with(h, e)]
+    for head in heads:
+        if head not in {h for _, h in pairs}:
+            check_head(head, next(iter(extractors)))
+    grid = tuple(
+        Configuration(e, h, fusion, fraction)
+        for (e, h), fusion, fraction in product(pairs, fusions, fractions)
+    )
+    names, notes = _baselines(request.baselines)
+    scratch = [BASELINES[name] for name in names]
+    extractors |= {e: get_extractor(e) for e, _ in scratch if e not in extractors}
+    baselines = tuple(
+        Configuration(e, h, "late", fraction) for (e, h), fraction in product(scratch, fractions)
+    )
+    hop = protocol.hop if request.hop is None else request.hop
+    return _Plan(protocol, grid, baselines, extractors, fractions, repeats, hop, notes)
+
+
+def _baselines(asked: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which to train from scratch, and what to say of those that can't be."""
+    names = tuple(BASELINES) if asked is None else asked
+    unknown = [name for name in names if name not in BASELINES]
+    if unknown:
+        known = ", ".join(BASELINES)
+        raise EdgeAudioError(f"There is no baseline {unknown[0]!r}; there is: {known}.")
+    try:
+        for name in names:
+            check_head(BASELINES[name][1])
+    except MissingExtraError as error:
+        if asked is not None:
+            raise
+        return (), (f"nothing was trained from scratch to compare with ({error})",)
+    return names, ()
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
@@ -110,15 +235,15 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 
 
 def _embedded(
-    dataset: Dataset, names: Sequence[str], jobs: int, output: Path, progress: Progress
+    dataset: Dataset, plan: _Plan, engine: Engine, output: Path, progress: Progress
 ) -> tuple[Dataset, tuple[str, ...], dict[str, Windows]]:
     """The recordings that every extractor can use, their digests and embeddings."""
     digests = splits.digests_of(dataset)
     rows: dict[str, list[F32 | None]] = {}
     skipped: list[Skipped] = []
-    for name in names:
+    for name, extractor in plan.extractors.items():
         told = partial(progress, f"embedding, {name}")
-        rows[name], unusable = embed_windows(dataset, digests, name, jobs, told)
+        rows[name], unusable = embed_windows(dataset, digests, extractor, plan.hop, engine, told)
         known = {s.path for s in skipped}
         skipped += [s for s in unusable if s.path not in known]
     usable = without(dataset, skipped)
@@ -131,64 +256,32 @@ def _embedded(
     return usable, tuple(digests[i] for i in chosen), windows
 
 
-def _tasks(
-    request: Request, names: Sequence[str], dataset: Dataset, folds: Sequence[splits.Fold]
-) -> Iterator[Task]:
-    grid = product(names, request.heads, request.fusions, request.train_fractions)
-    for configuration in (Configuration(*values) for values in grid):
-        fraction = configuration.train_fraction
-        for fold in folds:
-            if splits.uses_all(dataset, fold, fraction):
-                yield Task(configuration, fold.name, 0, fold.train, fold.test)
-                continue
-            for draw in range(splits.DRAWS):
-                train = splits.drawn(dataset, fold, fraction, draw)
-                if len({dataset.recordings[i].label for i in train}) < len(dataset.labels):
-                    raise DataError(f"Fold {fold.name} has a class with nothing to train on.")
-                yield Task(configuration, fold.name, draw, train, fold.test)
-
-
-def _identity(names: Sequence[str], digests: Sequence[str]) -> str:
-    """Of everything that shapes an outcome besides its task."""
-    extractors = {name: get_extractor(name).digest for name in names}
-    text = json.dumps([sorted(extractors.items()), digests, versions("scikit-learn", "soxr")])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write(found: Evaluation, output: Path) -> None:
-    write_atomic(output / "results.json", _json(found).encode(), overwrite=True)
-    write_atomic(output / "report.md", markdown(found).encode(), overwrite=True)
-    write_atomic(output / "report.html", html(found, output).encode(), overwrite=True)
-
-
-def _untimed(value: Summary | Outcome) -> dict[str, Any]:
-    """Without the time it took: two runs give the same bytes. The report has it."""
-    return {key: v for key, v in asdict(value).items() if key != "seconds"}
-
-
-def _json(found: Evaluation) -> str:
-    dataset = found.dataset
-    recordings = [
-        {
-            "path": splits.relative_name(r.path, dataset.root),
-            "label": r.label,
-            "group": r.group,
-            "sha256": digest,
-        }
-        for r, digest in zip(dataset.recordings, found.digests, strict=True)
-    ]
-    extractors = {s.extractor: get_extractor(s.extractor).digest for s in found.summaries.values()}
-    content: dict[str, Any] = {
-        "schema": 1,
-        "versions": versions("scikit-learn", "soxr", "soundfile"),
-        "seeds": {"folds": 0, "draws": list(range(splits.DRAWS)), "svm": 0},
-        "extractors": extractors,
-        "labels": dataset.labels,
-        "recordings": recordings,
-        "skipped": [{"path": str(s.path), "reason": s.reason} for s in dataset.skipped],
-        "grouped": any(r.group for r in dataset.recordings),
-        "summary": [_untimed(s) for s in found.summaries.values()],
-        "comparisons": [asdict(c) for c in found.comparisons],
-        "outcomes": [_untimed(o) for o in found.outcomes],
+def _material(
+    plan: _Plan, dataset: Dataset, digests: Sequence[str], windows: Mapping[str, Windows]
+) -> Material:
+    labels = tuple(r.label for r in dataset.recordings)
+    # By number: what a group is called, or where a file lies, changes nothing.
+    names = splits.group_names(dataset.recordings)
+    numbers = {name: str(k) for k, name in enumerate(dict.fromkeys(names))}
+    groups = tuple(numbers[name] for name in names)
+    made_by = (resampler_name(), versions("scikit-learn", "torch"))
+    identity = {
+        id: identity_of(e.digest, plan.hop, labels, groups, digests, made_by)
+        for id, e in plan.extractors.items()
     }
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
+    return Material(windows, labels, groups, dataset.labels, identity)
+
+
+def _outcomes(
+    engine: Engine, material: Material, plan: _Plan, tasks: Sequence[Task], progress: Progress
+) -> Iterator[Outcome]:
+    """In the order of the tasks; the long ones are begun first."""
+    sizes = {id: e.dimensions for id, e in plan.extractors.items()}
+    cost = [effort(task, sizes[task.configuration.extractor]) for task in tasks]
+    order = sorted(range(len(tasks)), key=lambda k: -cost[k])
+    found: dict[int, Outcome] = {}
+    results = engine.run(TaskRunner, (material,), [tasks[k] for k in order])
+    for k, outcome in zip(order, results, strict=True):
+        found[k] = outcome
+        progress("training and testing", len(found), len(tasks))
+    yield from (found[k] for k in range(len(tasks)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +19,6 @@ ALL = 0.8
 DRAWS = 3
 """How often a part of the training folds is drawn, where not all of it is used."""
 
-_ESC10 = re.compile(r"(?P<fold>[1-5])-(?P<origin>\d+)-[A-Z]\.\w+")
-
 
 @dataclass(frozen=True)
 class Fold:
@@ -32,18 +29,19 @@ class Fold:
     test: tuple[int, ...]
 
 
-def as_esc10(dataset: Dataset) -> Dataset:
-    """Folds and origins from the names of ESC-10's clips, FOLD-ORIGIN-TAKE.
+@dataclass(frozen=True)
+class Trial:
+    """One training and its test. draw: which drawing of a part of the training folds.
 
-    Raises DataError for another name.
+    seed: of the head. validation: recordings that the protocol keeps out of both.
     """
-    found = []
-    for recording in dataset.recordings:
-        name = _ESC10.fullmatch(recording.path.name)
-        if name is None:
-            raise DataError(f"{recording.path} is not named as ESC-10's clips (1-17367-A.ogg).")
-        found.append(replace(recording, fold=name["fold"], group=name["origin"]))
-    return replace(dataset, recordings=tuple(found))
+
+    fold: str
+    draw: int
+    seed: int
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    validation: tuple[int, ...] = ()
 
 
 def in_order(dataset: Dataset) -> Dataset:
@@ -52,14 +50,15 @@ def in_order(dataset: Dataset) -> Dataset:
     return replace(dataset, recordings=tuple(ordered))
 
 
-def folds_of(dataset: Dataset) -> tuple[Fold, ...]:
-    """The folds that the data set gives, else five that are stratified and keep groups whole.
+def folds_of(dataset: Dataset, count: int = FOLDS, seed: int = 0) -> tuple[Fold, ...]:
+    """The folds, or the test set, that the data set gives.
 
-    Raises DataError where only some recordings have a fold, or a class has too few groups.
+    Else `count` that are drawn with `seed`, stratified, with groups whole. Raises DataError where
+    only some recordings have a fold, or a class has too few groups.
     """
     names = {r.fold for r in dataset.recordings}
     if names == {None}:
-        return _drawn_folds(dataset)
+        return _test_set(dataset) or _drawn_folds(dataset, count, seed)
     if None in names:
         without = next(r.path for r in dataset.recordings if r.fold is None)
         raise DataError(f"{dataset.root}: some recordings have a fold, and {without} has none.")
@@ -69,6 +68,22 @@ def folds_of(dataset: Dataset) -> tuple[Fold, ...]:
         _fold(name, dataset.recordings, [r.fold == name for r in dataset.recordings])
         for name in sorted(filter(None, names), key=_natural)
     )
+
+
+def has_test_set(dataset: Dataset) -> bool:
+    """Whether the data set says what to train on and what to test with, and has no folds."""
+    splits = {r.split for r in dataset.recordings}
+    return {"train", "test"} <= splits and all(r.fold is None for r in dataset.recordings)
+
+
+def _test_set(dataset: Dataset) -> tuple[Fold, ...]:
+    if not has_test_set(dataset):
+        return ()
+    train, test = (
+        tuple(i for i, r in enumerate(dataset.recordings) if r.split == part)
+        for part in ("train", "test")
+    )
+    return (Fold("test set", train, test),)
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -84,17 +99,17 @@ def _fold(name: str, recordings: Sequence[Recording], is_test: Sequence[bool]) -
     )
 
 
-def _drawn_folds(dataset: Dataset) -> tuple[Fold, ...]:
+def _drawn_folds(dataset: Dataset, folds: int, seed: int) -> tuple[Fold, ...]:
     labels = [r.label for r in dataset.recordings]
     groups = group_names(dataset.recordings)
     for label in dataset.labels:
         count = len({g for g, found in zip(groups, labels, strict=True) if found == label})
-        if count < FOLDS:
+        if count < folds:
             raise DataError(
                 f"{dataset.root}: the class {label!r} has {count} groups (or single files); "
-                f"{FOLDS} folds need at least {FOLDS}."
+                f"{folds} folds need at least {folds}."
             )
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = []
     for number, (_, test) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups), 1):
         chosen = set(test.tolist())
@@ -113,43 +128,53 @@ def digests_of(dataset: Dataset) -> tuple[str, ...]:
     return tuple(file_digest(r.path) for r in dataset.recordings)
 
 
-def check_leaks(dataset: Dataset, folds: Sequence[Fold], digests: Sequence[str]) -> None:
-    """Raise DataError if a group, or the same bytes, are on both sides of a fold."""
+def check_leaks(dataset: Dataset, trials: Iterable[Trial], digests: Sequence[str]) -> None:
+    """Raise DataError if a group, or the same bytes, are on both sides of a trial."""
     recordings = dataset.recordings
     groups = [r.group for r in recordings]
-    for fold in folds:
+    for trial in trials:
         for what, keys in (("the group", groups), ("the bytes", digests)):
-            train = {keys[i]: i for i in fold.train if keys[i]}
-            leaked = next((i for i in fold.test if keys[i] in train), None)
+            train = {keys[i]: i for i in (*trial.train, *trial.validation) if keys[i]}
+            leaked = next((i for i in trial.test if keys[i] in train), None)
             if leaked is not None:
                 other = recordings[train[keys[leaked]]].path
                 raise DataError(
-                    f"Leak in fold {fold.name}: {recordings[leaked].path} is for testing, and "
+                    f"Leak in fold {trial.fold}: {recordings[leaked].path} is for testing, and "
                     f"{other}, which shares {what} of it, for training; give both one fold."
                 )
 
 
-def drawn(dataset: Dataset, fold: Fold, fraction: float, draw: int) -> tuple[int, ...]:
-    """A part of the training recordings: whole groups of each class.
+def check_classes(dataset: Dataset, trials: Iterable[Trial]) -> None:
+    """Raise DataError if there is a trial without training recordings of a class."""
+    for trial in trials:
+        lost = {*dataset.labels} - {dataset.recordings[i].label for i in trial.train}
+        if lost:
+            raise DataError(
+                f"In fold {trial.fold} there is nothing to train on of the class {min(lost)!r}."
+            )
+
+
+def drawn(dataset: Dataset, chosen: Sequence[int], fraction: float, seed: str) -> tuple[int, ...]:
+    """A part of some recordings: whole groups of each class.
 
     fraction: of ALL recordings of the class, which is how much is drawn at least.
     """
     recordings = dataset.recordings
     groups = group_names(recordings)
     members: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in fold.train:
+    for i in chosen:
         members[recordings[i].label][groups[i]].append(i)
-    chosen: list[int] = []
+    found: list[int] = []
     for label, by_group in members.items():
         names = sorted(by_group)
-        random.Random(f"{draw} {fold.name} {label}").shuffle(names)
+        random.Random(f"{seed} {label}").shuffle(names)
         wanted, taken = fraction * dataset.counts[label], 0
         for name in names:
             if taken >= wanted:
                 break
-            chosen += by_group[name]
+            found += by_group[name]
             taken += len(by_group[name])
-    return tuple(sorted(chosen))
+    return tuple(sorted(found))
 
 
 def uses_all(dataset: Dataset, fold: Fold, fraction: float) -> bool:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from edgeaudio import codec
 from edgeaudio.decide.fusion import pool
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32, FusionName
+from edgeaudio_export.evaluate.splits import Trial
 from edgeaudio_export.evaluate.windows import Windows
-from edgeaudio_export.train import HEADS
+from edgeaudio_export.heads.kinds import new_head
+from edgeaudio_export.home import cache
+from edgeaudio_export.weights.store import make_folder
 
 
 @dataclass(frozen=True)
@@ -37,13 +45,10 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Task:
-    """train, test: indices of recordings. draw: which drawing of a part of the training folds."""
+    """A trial of a configuration; its indices are those of the recordings."""
 
     configuration: Configuration
-    fold: str
-    draw: int
-    train: tuple[int, ...]
-    test: tuple[int, ...]
+    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -57,81 +62,137 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task. seconds: training and testing, on one core."""
+    """What came of a task. draw, seed: see `Trial`. train: so many recordings.
+
+    seconds: training and testing, on one core. memory: the most that was resident then, in MB.
+    """
 
     configuration: Configuration
     fold: str
     draw: int
+    seed: int
+    train: int
     answers: tuple[Answer, ...]
     seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Material:
+    """What tasks are made of: by recording its label and group, and by extractor its embeddings.
+
+    classes: all labels, sorted. identity: by extractor, a digest of everything that shapes an
+    outcome and is not in the task.
+    """
+
+    windows: Mapping[str, Windows]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
+    identity: Mapping[str, str]
 
 
 class TaskRunner:
-    """Does tasks, each once: what was done before is read from `folder`.
+    """Does tasks, each once: what came of one is kept, under EDGEAUDIO_HOME."""
 
-    windows: embeddings by extractor. labels: of each recording. classes: all labels, sorted.
-    identity: of everything that shapes an outcome and is not in the task.
-    """
-
-    def __init__(
-        self,
-        windows: dict[str, Windows],
-        labels: tuple[str, ...],
-        classes: tuple[str, ...],
-        folder: Path,
-        identity: str,
-    ) -> None:
-        self._windows = windows
-        self._labels = labels
-        self._classes = classes
-        self._folder = folder
-        self._identity = identity
+    def __init__(self, material: Material) -> None:
+        self._material = material
         self._opened: dict[str, tuple[F32, ...]] = {}
 
     def __call__(self, task: Task) -> Outcome:
         """Do it, or read what came of it before."""
-        path = self._folder / f"{self._key(task)}.json"
+        path = _kept(self._material.identity[task.configuration.extractor], task)
         try:
             return codec.loads(Outcome, path.read_text(), "a finished task")
         except (OSError, ValueError):  # not done yet, or half of a crash
-            outcome = self._run(task)
+            with threadpool_limits(1):  # processes share the processor; and sums keep their order
+                outcome = self._run(task)
+            make_folder(path.parent)
             write_atomic(path, codec.dumps(outcome).encode(), overwrite=True)
             return outcome
 
-    def _key(self, task: Task) -> str:
-        text = json.dumps([self._identity, codec.dumps(task)])
-        return hashlib.sha256(text.encode()).hexdigest()
-
     def _run(self, task: Task) -> Outcome:
         begin = time.perf_counter()
-        rows = self._rows(task.configuration.extractor)
-        fusion = task.configuration.fusion
-        X, y = self._examples(rows, task.train, fusion)
-        head = HEADS[task.configuration.head]().fit(X, y)
-        columns = [self._classes.index(str(label)) for label in head.classes_]
+        _forget_peak()
+        configuration, trial = task.configuration, task.trial
+        rows = self._rows(configuration.extractor)
+        fusion, classes = configuration.fusion, self._material.classes
+        X, y, groups = self._examples(rows, trial.train, fusion)
+        head = new_head(configuration.head, trial.seed).fit(X, y, groups)
+        columns = [classes.index(str(label)) for label in head.classes_]
         answers = []
-        for i in task.test:
-            likelihoods = np.zeros(len(self._classes))
+        for i in trial.test:
+            likelihoods = np.zeros(len(classes))
             likelihoods[columns] = head.predict_proba(_inputs(rows[i], fusion)).sum(axis=0)
             likelihoods /= likelihoods.sum()
-            label = self._classes[int(np.argmax(likelihoods))]
+            label = classes[int(np.argmax(likelihoods))]
             answers.append(Answer(i, label, tuple(np.round(likelihoods, 6).tolist())))
-        seconds = time.perf_counter() - begin
-        return Outcome(task.configuration, task.fold, task.draw, tuple(answers), round(seconds, 3))
+        return Outcome(
+            configuration,
+            trial.fold,
+            trial.draw,
+            trial.seed,
+            len(trial.train),
+            tuple(answers),
+            seconds=round(time.perf_counter() - begin, 3),
+            memory=round(_peak(), 1),
+        )
 
     def _rows(self, extractor: str) -> tuple[F32, ...]:
         if extractor not in self._opened:
-            self._opened[extractor] = self._windows[extractor].open()
+            self._opened[extractor] = self._material.windows[extractor].open()
         return self._opened[extractor]
 
     def _examples(
         self, rows: tuple[F32, ...], chosen: Sequence[int], fusion: FusionName
-    ) -> tuple[F32, np.ndarray]:
+    ) -> tuple[F32, NDArray[np.str_], NDArray[np.str_]]:
         inputs = [_inputs(rows[i], fusion) for i in chosen]
-        labels = [self._labels[i] for i in chosen]
-        return np.concatenate(inputs), np.repeat(labels, [len(x) for x in inputs])
+        counts = [len(x) for x in inputs]
+        labels, groups = (
+            np.repeat([names[i] for i in chosen], counts)
+            for names in (self._material.labels, self._material.groups)
+        )
+        return np.concatenate(inputs), labels, groups
+
+
+def identity_of(*parts: object) -> str:
+    """A digest of what shapes outcomes, the code of the heads included."""
+    digest = hashlib.sha256(json.dumps(parts).encode())
+    sources = [*files("edgeaudio_export.heads").iterdir(), files(__package__) / "tasks.py"]
+    for source in sorted(sources, key=lambda path: path.name):
+        if source.name.endswith(".py"):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def effort(task: Task, dimensions: int) -> float:
+    """About how long it takes, in no unit: long ones are begun first."""
+    configuration = task.configuration
+    weight = {"cnn": 10, "d512": 8, "mlp": 8, "d128": 3}.get(configuration.head, 1)
+    examples = len(task.trial.train) * (10 if configuration.fusion == "late" else 1)
+    return float(weight * examples * (dimensions + 500))
+
+
+def _kept(identity: str, task: Task) -> Path:
+    key = hashlib.sha256(json.dumps([identity, codec.dumps(task)]).encode()).hexdigest()
+    return cache("outcomes", key[:2], f"{key}.json")
 
 
 def _inputs(rows: F32, fusion: FusionName) -> F32:
     """What the head sees of a recording: each window, or all of them pooled, [n, D]."""
     return rows if fusion == "late" else pool(fusion, rows)[None]
+
+
+def _forget_peak() -> None:
+    """Linux: the most that this process has had resident counts from here."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> float:
+    """The most that this process has had resident, in MB."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

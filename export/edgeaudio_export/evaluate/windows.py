@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeaudio.audio.resample import resampler_name
-from edgeaudio.errors import AudioFileError
+from edgeaudio.errors import AudioFileError, EdgeAudioError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32
 from edgeaudio_export.datasets.recordings import Dataset, Skipped, check_not_empty
 from edgeaudio_export.embed import WindowEmbedder, spec_of
-from edgeaudio_export.extractors import get_extractor
-from edgeaudio_export.processes import in_processes
-from edgeaudio_export.weights.store import make_folder, weights_home
+from edgeaudio_export.engines import Engine
+from edgeaudio_export.extractors import Extractor, get_extractor
+from edgeaudio_export.home import cache
+from edgeaudio_export.weights.store import make_folder
 
 Progress = Callable[[int, int], None]
 
@@ -46,23 +47,34 @@ class Windows:
 
 
 def embed_windows(
-    dataset: Dataset, digests: Sequence[str], id: str, jobs: int, progress: Progress
+    dataset: Dataset,
+    digests: Sequence[str],
+    extractor: Extractor,
+    hop: float | None,
+    engine: Engine,
+    progress: Progress,
 ) -> tuple[list[F32 | None], list[Skipped]]:
-    """Embeddings by the extractor `id` of each recording, None where it can't be used; why not."""
-    extractor = get_extractor(id)
-    settings = [extractor.id, extractor.digest, extractor.hop, resampler_name()]
+    """Embeddings of each recording, None where it can't be used, and why not. hop: in seconds."""
+    spec = spec_of(extractor, hop)
+    settings = [extractor.id, extractor.digest, spec.hop, resampler_name()]
     files = [_kept(digest, settings) for digest in digests]
     found = [_read(path, extractor.dimensions) for path in files]
     missing = [i for i, rows in enumerate(found) if rows is None]
     skipped: list[Skipped] = []
     done = len(found) - len(missing)
     progress(done, len(found))
-    work = [(dataset.recordings[i].path, files[i]) for i in missing]
-    errors = in_processes(jobs, _Embedder, (id,), work) if work else ()
+    work = [(dataset.recordings[i].path.absolute(), files[i]) for i in missing]
+    arguments = (extractor.id, extractor.digest, hop)
+    errors = engine.run(_Embedder, arguments, work) if work else ()
     for i, error in zip(missing, errors, strict=True):
         done += 1
         progress(done, len(found))
         found[i] = None if error else _read(files[i], extractor.dimensions)
+        if not error and found[i] is None:
+            raise EdgeAudioError(
+                f"Embeddings were written to {files[i]}, and are not there; on a cluster all "
+                "machines must share the folder that EDGEAUDIO_HOME names."
+            )
         if error:
             recording = dataset.recordings[i]
             skipped.append(Skipped(recording.path, recording.label, error, recording.split))
@@ -72,9 +84,11 @@ def embed_windows(
 class _Embedder:
     """Writes the embeddings of a recording to a file; gives why not, or nothing."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, digest: str, hop: float | None) -> None:
         extractor = get_extractor(id)
-        self._embedder = WindowEmbedder(extractor, spec_of(extractor, None))
+        if extractor.digest != digest:
+            raise EdgeAudioError(f"Another machine has other weights of {id} than this one.")
+        self._embedder = WindowEmbedder(extractor, spec_of(extractor, hop))
 
     def __call__(self, item: tuple[Path, Path]) -> str:
         recording, output = item
@@ -108,7 +122,7 @@ def join(rows: Sequence[F32], path: Path) -> Windows:
 
 def _kept(digest: str, settings: list[object]) -> Path:
     key = hashlib.sha256(json.dumps([digest, *settings]).encode()).hexdigest()
-    return weights_home().parent / "cache" / "windows" / key[:2] / f"{key}.npy"
+    return cache("windows", key[:2], f"{key}.npy")
 
 
 def _read(path: Path, dimensions: int) -> F32 | None:

@@ -15,7 +15,8 @@ from edgeaudio_export.foreign.extractor import Facts, ForeignExtractor, check_na
 from edgeaudio_export.foreign.plain import check_plain, opset_of, parse
 from edgeaudio_export.foreign.request import Refused
 from edgeaudio_export.graphs import OPSET, get_metadata, set_metadata
-from edgeaudio_export.weights.store import make_folder, weights_home
+from edgeaudio_export.home import home
+from edgeaudio_export.weights.store import make_folder
 
 KEY = "edgeaudio.extractor"
 
@@ -25,7 +26,7 @@ def extractors_home() -> Path:
 
     Raises EdgeAudioError where there is no home folder.
     """
-    return weights_home().with_name("extractors")
+    return home() / "extractors"
 
 
 def path_of(name: str) -> Path:

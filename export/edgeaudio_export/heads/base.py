@@ -25,11 +25,19 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     kind: str
     normaliser: str
+    extractor: str | None = None  # the only one that it goes with
     classes_: NDArray[Any]
 
     @classmethod
     def ready(cls) -> None:
         """Raise MissingExtraError unless what it needs is installed."""
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Head:
+        """Train on embeddings [N, D] and N labels.
+
+        groups: N names of what belongs together, for heads that hold part of the data out.
+        """
+        raise NotImplementedError
 
     def predict_proba(self, X: Any) -> F64:
         """Likelihoods [N, C] of embeddings [N, D]; each row sums to 1."""

@@ -34,7 +34,7 @@ class KnnHead(Head):
     def __init__(self, k: int = 5) -> None:
         self.k = k
 
-    def fit(self, X: Any, y: Any) -> KnnHead:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> KnnHead:
         """Keep embeddings [N, D] and N labels."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         self.offset_, self.scale_ = normalisers.fit("standard", X)

@@ -44,7 +44,7 @@ class SvmHead(Head):
         self.C = C
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: Any) -> SvmHead:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> SvmHead:
         """Fit on embeddings [N, D] and N labels of at least two classes."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         self.offset_, self.scale_ = normalisers.fit("min-max", X)

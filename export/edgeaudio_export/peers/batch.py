@@ -24,10 +24,10 @@ from edgeaudio.files import check_output, write_atomic
 from edgeaudio_export.datasets.folders import files_below
 from edgeaudio_export.datasets.recordings import file_digest
 from edgeaudio_export.extractors import get_extractor
+from edgeaudio_export.home import cache
 from edgeaudio_export.peers.files import Device, FileEmbedder, Resampler
 from edgeaudio_export.processes import cores, in_processes
 from edgeaudio_export.versions import versions
-from edgeaudio_export.weights.store import weights_home
 
 _PROCESS_BYTES = 300_000_000  # Python, ONNX Runtime's workspace, a recording
 _COPIES = 4  # of weights, sound and embeddings, at the worst moment
@@ -249,7 +249,7 @@ class _Worker:
 
 def _kept_file(info: dict[str, Any]) -> Path:
     key = hashlib.sha256(json.dumps(info).encode()).hexdigest()
-    return weights_home().parent / "cache" / "embeddings" / key[:2] / f"{key}.npz"
+    return cache("embeddings", key[:2], f"{key}.npz")
 
 
 def _read_kept(path: Path, info: dict[str, Any]) -> bytes | None:

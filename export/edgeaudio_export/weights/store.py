@@ -26,6 +26,7 @@ import numpy as np
 from edgeaudio.errors import EdgeAudioError, MissingWeightsError, OutputError, WeightsFileError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32
+from edgeaudio_export.home import home
 from edgeaudio_export.weights import apart, digests, registry
 from edgeaudio_export.weights.importers import IMPORTERS
 from edgeaudio_export.weights.importers.common import (
@@ -71,24 +72,8 @@ class Weights:
 
 
 def weights_home() -> Path:
-    """The folder of the kept weights, which need not exist.
-
-    `weights` in $EDGEAUDIO_HOME, else in $XDG_DATA_HOME/edgeaudio (~/.local/share/edgeaudio).
-    Raises EdgeAudioError where there is no home folder either.
-    """
-    if home := os.environ.get("EDGEAUDIO_HOME"):
-        if Path(home).is_file():
-            raise EdgeAudioError(f"EDGEAUDIO_HOME is {home}, which is a file; name a folder.")
-        return Path(home).absolute() / "weights"
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():  # as the standard has it, also for an empty one
-        try:
-            data = Path.home() / ".local" / "share"
-        except RuntimeError:
-            raise EdgeAudioError(
-                "There is no home folder to keep weights in; set EDGEAUDIO_HOME to a folder."
-            ) from None
-    return data / "edgeaudio" / "weights"
+    """The folder of the kept weights, which need not exist. Raises EdgeAudioError."""
+    return home() / "weights"
 
 
 def path_of(id: str) -> Path:

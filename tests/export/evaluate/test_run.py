@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -9,10 +11,14 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import soundfile
 
-from edgeaudio.errors import EdgeAudioError
+from edgeaudio.errors import EdgeAudioError, MissingExtraError
+from edgeaudio_export.datasets.known import KNOWN
+from edgeaudio_export.engines import LocalEngine
 from edgeaudio_export.evaluate import tasks, windows
 from edgeaudio_export.evaluate.run import Evaluation, Request, evaluate
+from edgeaudio_export.heads import dense
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +31,15 @@ def quiet(what: str, done: int, total: int) -> None:
     """Progress that nobody sees."""
 
 
-def run(data: Path, output: Path, **changes: object) -> Evaluation:
+def run(data: Path, output: Path, jobs: int = 1, **changes: object) -> Evaluation:
     values: dict = {
         "extractors": ("logmel-stats",),
         "heads": ("svm",),
         "fusions": ("late",),
         "train_fractions": (0.8,),
-        "jobs": 1,
+        "baselines": (),
     }
-    return evaluate(Request(data, **(values | changes)), output, quiet)
+    return evaluate(Request(data, **(values | changes)), output, quiet, LocalEngine(jobs))
 
 
 def test_every_combination_is_tried(engine_folder: Path, tmp_path: Path) -> None:
@@ -80,7 +86,7 @@ def test_it_is_what_training_and_classifying_give(engine_folder: Path, tmp_path:
     from edgeaudio_export.heads import SvmHead
 
     found = run(engine_folder, tmp_path / "r")
-    outcome, fold = found.outcomes[0], found.folds[0]
+    outcome, fold = found.outcomes[0], found.trials[0.8][0]
     chosen = Dataset(engine_folder, tuple(found.dataset.recordings[i] for i in fold.train))
     assert load_dataset(engine_folder).labels == chosen.labels
     embedded = embed_dataset(chosen, get_extractor("logmel-stats"), None, lambda a, b: None)
@@ -139,7 +145,7 @@ def test_a_run_that_was_killed_goes_on(
     )
     run(engine_folder, tmp_path / "r")
     assert len(done) == 5
-    assert len({task.fold for task in done}) == 5
+    assert len({task.trial.fold for task in done}) == 5
 
 
 def test_what_can_not_be_read_is_left_out(engine_folder: Path, tmp_path: Path) -> None:
@@ -163,7 +169,9 @@ def test_what_can_not_be_read_is_left_out(engine_folder: Path, tmp_path: Path) -
         ({"heads": ("svn",)}, "There is no head 'svn'"),
         ({"extractors": ("openl4",)}, "There is no extractor 'openl4'"),
         ({"train_fractions": (1.5,)}, "A training share of 1.5 can't be used"),
-        ({"esc10": True}, "is not named as ESC-10's clips"),
+        ({"known": KNOWN["esc10"]}, "is not named as ESC's clips are"),
+        ({"protocol": "mine"}, "There is no protocol 'mine'; there are: folds, grollmisch2020"),
+        ({"baselines": ("rnn",)}, "There is no baseline 'rnn'; there is: cnn, dense"),
     ],
 )
 def test_what_is_refused(engine_folder: Path, tmp_path: Path, changes: dict, said: str) -> None:
@@ -196,3 +204,90 @@ def test_names_in_the_page_are_no_html(engine_folder: Path, tmp_path: Path) -> N
     assert "&lt;b&gt;good&lt;/b&gt;" in page
     assert "<b>good" not in page
     assert "a\\|b" in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_another_label_is_another_task(engine_folder: Path, tmp_path: Path) -> None:
+    """What is kept of a task is of these labels: recordings that are relabelled are done anew."""
+    paths = sorted(engine_folder.glob("*/*.wav"))
+    reports = []
+    for k in range(2):
+        labels = [f"{'ab'[(i + k) % 2]}" for i in range(len(paths))]
+        pairs = enumerate(zip(paths, labels, strict=True))
+        rows = [f"{p},{label},{i % 5}" for i, (p, label) in pairs]
+        (tmp_path / "m.csv").write_text("path,label,fold\n" + "\n".join(rows) + "\n")
+        reports.append(run(tmp_path / "m.csv", tmp_path / f"r{k}"))
+    one, two = (
+        {e.dataset.recordings[a.recording].path: a.label for o in e.outcomes for a in o.answers}
+        for e in reports
+    )
+    assert one != two
+
+
+def test_repeats_use_other_seeds(engine_folder: Path, tmp_path: Path) -> None:
+    found = run(engine_folder, tmp_path / "r", repeats=2)
+    assert [t.fold for t in found.trials[0.8]] == [f"{k}/{r}" for r in (1, 2) for k in range(1, 6)]
+    assert found.trials[0.8][0].test != found.trials[0.8][5].test
+    (summary,) = found.summaries.values()
+    assert len(summary.folds) == 10
+
+
+def test_a_test_set_is_one_fold(engine_folder: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{p},{p.parent.name},{'test' if k % 4 == 0 else 'train'}"
+        for k, p in enumerate(sorted(engine_folder.glob("*/*.wav")))
+    ]
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    found = run(tmp_path / "m.csv", tmp_path / "r", fusions=("late", "early"))
+    assert [len(s.folds) for s in found.summaries.values()] == [1, 1]
+    assert found.comparisons == ()  # one figure each proves nothing
+    assert "fold test set" in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_networks_from_scratch_stand_beside(engine_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    found = run(engine_folder, tmp_path / "r", train_fractions=(0.2,), baselines=("dense",))
+    results = json.loads((tmp_path / "r" / "results.json").read_text())
+    assert [(s["extractor"], s["head"], s["from_scratch"]) for s in results["summary"]] == [
+        ("logmel-stats", "svm", False),
+        ("logmel-stats", "d128", True),
+    ]
+    assert found.baselines[0] in found.summaries
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "Trained on this task alone, a small network (logmel-stats + d128)" in page
+    assert "logmel-stats (from scratch)" in page
+
+
+def test_without_torch_the_report_says_what_is_missing(
+    engine_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "find_spec", lambda name: None)
+    found = run(engine_folder, tmp_path / "r", baselines=None)
+    assert found.baselines == ()
+    assert "nothing was trained from scratch" in (tmp_path / "r" / "report.md").read_text()
+    with pytest.raises(MissingExtraError):
+        run(engine_folder, tmp_path / "r", baselines=("dense",))
+
+
+def test_published_figures_stand_beside(engine_folder: Path, tmp_path: Path) -> None:
+    run(engine_folder, tmp_path / "r", known=KNOWN["t2"])
+    report = (tmp_path / "r" / "report.md").read_text()
+    assert "| Grollmisch et al. 2020 | OpenL3 | svm | 97.0 | not tried |" in report
+    assert "Licence: not published." in report
+
+
+def test_a_page_with_the_sound_inside(engine_folder: Path, tmp_path: Path) -> None:
+    found = run(engine_folder, tmp_path / "r", train_fractions=(0.05,), with_audio=True)
+    page = (tmp_path / "r" / "report.html").read_text()
+    sounds = re.findall(r'src="data:audio/ogg;base64,([^"]+)"', page)
+    assert sounds
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sounds[0])))
+    assert len(samples) > rate
+    assert not re.findall(r'src="(?!data:)', page)
+    assert len(found.summaries) == 1
+
+
+def test_another_hop_is_another_embedding(engine_folder: Path, tmp_path: Path) -> None:
+    half, tenth = (run(engine_folder, tmp_path / f"r{h}", hop=h) for h in (None, 0.1))
+    assert half.hop is None
+    assert tenth.hop == 0.1
+    assert [o.answers for o in half.outcomes] != [o.answers for o in tenth.outcomes]

@@ -11,6 +11,7 @@ import pytest
 from edgeaudio.errors import DataError
 from edgeaudio_export.datasets.recordings import Dataset, Recording
 from edgeaudio_export.evaluate import splits
+from edgeaudio_export.evaluate.protocols import PROTOCOLS, trials_of
 
 
 def make(tmp_path: Path, groups: bool = True, folds: bool = False) -> Dataset:
@@ -24,6 +25,10 @@ def make(tmp_path: Path, groups: bool = True, folds: bool = False) -> Dataset:
             fold = str(k // 3 % 10 + 1) if folds else None
             recordings.append(Recording(path, label, group, fold))
     return Dataset(tmp_path, tuple(recordings))
+
+
+def trials(dataset: Dataset) -> tuple[splits.Trial, ...]:
+    return trials_of(PROTOCOLS["folds"], dataset, 0.8, 1)
 
 
 def test_given_folds_are_used_in_their_natural_order(tmp_path: Path) -> None:
@@ -58,25 +63,26 @@ def test_a_group_on_both_sides_is_a_leak(tmp_path: Path) -> None:
     first = replace(dataset.recordings[0], fold="2")
     leaky = replace(dataset, recordings=(first, *dataset.recordings[1:]))
     digests = splits.digests_of(leaky)
-    splits.check_leaks(dataset, splits.folds_of(dataset), digests)
+    splits.check_leaks(dataset, trials(dataset), digests)
     with pytest.raises(DataError, match=r"Leak in fold 1: .*bad01.wav is for testing, and .*bad00"):
-        splits.check_leaks(leaky, splits.folds_of(leaky), digests)
+        splits.check_leaks(leaky, trials(leaky), digests)
 
 
 def test_the_same_bytes_on_both_sides_are_a_leak(tmp_path: Path) -> None:
     dataset = make(tmp_path, groups=False, folds=True)
     (tmp_path / "good29.wav").write_text("bad00.wav")
     with pytest.raises(DataError, match="which shares the bytes of it"):
-        splits.check_leaks(dataset, splits.folds_of(dataset), splits.digests_of(dataset))
+        splits.check_leaks(dataset, trials(dataset), splits.digests_of(dataset))
 
 
 @pytest.mark.parametrize("fold", [0, 3])
 def test_whole_groups_are_drawn(tmp_path: Path, fold: int) -> None:
     dataset = make(tmp_path)
     chosen_fold = splits.folds_of(dataset)[fold]
-    draws = [splits.drawn(dataset, chosen_fold, 0.1, draw) for draw in range(splits.DRAWS)]
+    train = chosen_fold.train
+    draws = [splits.drawn(dataset, train, 0.1, str(draw)) for draw in range(splits.DRAWS)]
     assert len(set(draws)) > 1
-    assert draws[0] == splits.drawn(dataset, chosen_fold, 0.1, 0)
+    assert draws[0] == splits.drawn(dataset, train, 0.1, "0")
     for chosen in draws:
         assert set(chosen) <= set(chosen_fold.train)
         groups = [dataset.recordings[i].group for i in chosen]
@@ -103,11 +109,3 @@ def test_what_can_not_be_split(tmp_path: Path) -> None:
     only = tuple(replace(r, fold="1") for r in dataset.recordings)
     with pytest.raises(DataError, match="the fold 1 alone"):
         splits.folds_of(replace(dataset, recordings=only))
-
-
-def test_names_of_esc10(tmp_path: Path) -> None:
-    clip = Recording(tmp_path / "rain" / "2-12345-B.ogg", "rain")
-    found = splits.as_esc10(Dataset(tmp_path, (clip,))).recordings[0]
-    assert (found.fold, found.group) == ("2", "12345")
-    with pytest.raises(DataError, match=r"rain01.wav is not named as ESC-10's clips"):
-        splits.as_esc10(Dataset(tmp_path, (Recording(tmp_path / "rain01.wav", "rain"),)))

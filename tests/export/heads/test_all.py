@@ -114,19 +114,74 @@ def test_rare_classes_weigh_more() -> None:
 def test_mlp_stops_where_the_loss_was_least(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     epochs = 0
-    real = dense._epochs
+    real = dense._Training.epoch
 
-    def counted(*arguments: object, **options: object):
+    def counted(self: dense._Training) -> None:
         nonlocal epochs
-        for _ in real(*arguments, **options):
-            epochs += 1
-            yield
+        epochs += 1
+        real(self)
 
-    monkeypatch.setattr(dense, "_epochs", counted)
+    monkeypatch.setattr(dense._Training, "epoch", counted)
     X, _ = clusters(2, each=100)
     y = np.random.default_rng(1).permutation(["a", "b"] * 100)  # nothing to learn
     MlpHead(grid=(1e-3,), epochs=400, patience=3).fit(X, y)
     assert epochs < 100
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_gradients_are_those_of_autograd(dropout: bool) -> None:
+    """A step of the written-out training, and the same step by torch's own modules."""
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(1)
+    X, y = random.standard_normal((90, 7)).astype(np.float32), np.arange(90) % 13 % 3
+    with dense.one_thread(0):
+        layers = dense._drawn_layers((7, 20, 9, 3))
+        network = dense._network(layers)
+        masks = [torch.ones(90, n) for n in (20, 9)]
+        if dropout:
+            bits = np.random.default_rng(5)
+            masks = [
+                torch.from_numpy(
+                    np.unpackbits(np.frombuffer(bits.bytes((90 * n + 7) // 8), np.uint8))[: 90 * n]
+                ).view(90, n)
+                * 2.0
+                for n in (20, 9)
+            ]
+        order = torch.randperm(90)
+        x, targets = torch.from_numpy(X)[order], torch.from_numpy(y)[order]
+        for linear, mask in zip(network[::2], [*masks, None], strict=True):
+            x = linear(x) if mask is None else torch.relu(linear(x)) * mask
+        weights = torch.from_numpy(dense.balanced_weights(y))
+        torch.nn.CrossEntropyLoss(weights)(x, targets).backward()
+        drawn = np.random.default_rng(5) if dropout else None
+        training = dense._Training(layers, X, y, rate=1e-3, decay=0.0, dropout=drawn)
+        training._step(order)
+    for linear, weight, bias in zip(network[::2], training._weights, training._biases, strict=True):
+        assert torch.allclose(linear.weight.grad.T, weight.grad, atol=1e-7)
+        assert torch.allclose(linear.bias.grad, bias.grad, atol=1e-7)
+
+
+def test_a_tenth_of_the_groups_of_each_class_is_held_out() -> None:
+    targets = np.repeat([0, 1, 2], [100, 50, 4])
+    groups = np.repeat(np.arange(34), [5] * 20 + [5] * 10 + [1] * 4)
+    held = dense.held_out(targets, groups, 0)
+    assert [len(np.unique(groups[held & (targets == c)])) for c in range(3)] == [2, 1, 1]
+    assert not set(groups[held]) & set(groups[~held])
+    assert not np.array_equal(held, dense.held_out(targets, groups, 1))
+
+
+def test_no_class_is_held_out_whole() -> None:
+    assert not dense.held_out(np.array([0, 0, 1]), np.array(["a", "a", "b"]), 0).any()
+    # The only group of one class is the first of another.
+    held = dense.held_out(np.array([0, 1, 1]), np.array(["a", "a", "b"]), 0)
+    assert held.tolist() in ([False] * 3, [False, False, True])
+
+
+def test_other_seeds_give_other_networks() -> None:
+    pytest.importorskip("torch")
+    X, y = clusters(3)
+    found = [D128Head(epochs=3, random_state=k).fit(X, y).predict_proba(X) for k in (0, 1)]
+    assert not np.array_equal(*found)
 
 
 def test_training_leaves_torch_as_it_was() -> None:

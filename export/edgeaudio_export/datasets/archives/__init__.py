@@ -1,0 +1,1 @@
+"""Archives of published data sets, as they come."""

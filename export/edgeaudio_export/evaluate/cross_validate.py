@@ -1,0 +1,75 @@
+"""How good a head will be that is trained on all the data: the same, with a part held out."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from edgeaudio.audio.resample import resampler_name
+from edgeaudio.contract import CrossValidation
+from edgeaudio.errors import DataError
+from edgeaudio.types import FusionName
+from edgeaudio_export.embed import Embedded, Progress
+from edgeaudio_export.engines import get_engine
+from edgeaudio_export.evaluate import splits
+from edgeaudio_export.evaluate.protocols import PROTOCOLS, trials_of
+from edgeaudio_export.evaluate.results import summarise
+from edgeaudio_export.evaluate.tasks import (
+    Configuration,
+    Material,
+    Task,
+    TaskRunner,
+    identity_of,
+)
+from edgeaudio_export.evaluate.windows import join
+from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.versions import versions
+
+_QUICK = ("svm", "knn")
+"""Heads for which starting processes takes longer than training."""
+
+
+def cross_validate(
+    embedded: Embedded,
+    extractor: Extractor,
+    head: str,
+    fusion: FusionName,
+    *,
+    jobs: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> CrossValidation:
+    """`evaluate`'s figures, by its folds, for a configuration whose embeddings are there.
+
+    jobs: processes, 0 for one a core. Raises DataError where there is too little data for
+    folds, or they would leak.
+    """
+    dataset = embedded.dataset
+    digests = splits.digests_of(dataset)
+    trials = trials_of(PROTOCOLS["folds"], dataset, splits.ALL, repeats=1)
+    splits.check_leaks(dataset, trials, digests)
+    splits.check_classes(dataset, trials)
+    configuration = Configuration(extractor.id, head, fusion, splits.ALL)
+    labels = tuple(r.label for r in dataset.recordings)
+    groups = tuple(splits.group_names(dataset.recordings))
+    made_by = (resampler_name(), versions("scikit-learn", "torch"))
+    sizes = [len(rows) for rows in embedded.embeddings]
+    identity = identity_of(extractor.digest, sizes, labels, groups, digests, made_by)
+    engine = get_engine("local", 1 if head in _QUICK else jobs)
+    tasks = [Task(configuration, trial) for trial in trials]
+    with tempfile.TemporaryDirectory() as folder:
+        windows = {extractor.id: join(embedded.embeddings, Path(folder) / "windows.npy")}
+        material = Material(windows, labels, groups, dataset.labels, {extractor.id: identity})
+        outcomes = []
+        for outcome in engine.run(TaskRunner, (material,), tasks):
+            outcomes.append(outcome)
+            progress(len(outcomes), len(tasks))
+    if not outcomes:
+        raise DataError("there are no folds")
+    summary = summarise(outcomes, labels, dataset.labels)[configuration]
+    return CrossValidation(
+        accuracy_mean=summary.accuracy_mean,
+        accuracy_sd=summary.accuracy_sd,
+        folds=len(summary.folds),
+        recall=summary.recall,
+        grouped=any(r.group for r in dataset.recordings),
+    )

@@ -1,0 +1,196 @@
+"""What the two reports say in tables and sentences, in neither's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeaudio_export.catalogue import CATALOGUE
+from edgeaudio_export.datasets.known import missing
+from edgeaudio_export.evaluate.published import PUBLISHED
+from edgeaudio_export.evaluate.results import Summary
+from edgeaudio_export.evaluate.splits import relative_name
+from edgeaudio_export.evaluate.tasks import Configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeaudio_export.evaluate.run import Evaluation
+
+_MOST_FOLD_COLUMNS = 10
+Table = tuple[list[str], list[list[str]]]
+"""Heads of columns, and rows."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A recording that was labelled wrongly. likelihood: of the label that was said."""
+
+    path: Path
+    name: str
+    true: str
+    said: str
+    likelihood: float
+
+
+NO_GROUPS = (
+    "No groups are known. If several recordings come from one session or machine, these figures "
+    "are too good: give the manifest a column “group”."
+)
+
+
+def title(found: Evaluation) -> str:
+    """Of the report."""
+    known = found.request.known
+    return f"Evaluation of {known.title if known else found.dataset.root.name}"
+
+
+def figure(summary: Summary) -> str:
+    """Mean and standard deviation."""
+    return f"{summary.accuracy_mean:.1f} ± {summary.accuracy_sd:.1f}"
+
+
+def extractor_name(found: Evaluation, configuration: Configuration) -> str:
+    """An extractor, and whether the network behind it started from nothing."""
+    scratch = " (from scratch)" if found.is_scratch(configuration) else ""
+    return configuration.extractor + scratch
+
+
+def facts(found: Evaluation) -> Iterator[str]:
+    """Sentences on data and protocol."""
+    dataset, known = found.dataset, found.request.known
+    classes = ", ".join(f"{label} ({n})" for label, n in dataset.counts.items())
+    yield f"{len(dataset.recordings)} recordings; {classes}."
+    groups = {r.group for r in dataset.recordings if r.group}
+    if groups:
+        yield f"{len(groups)} groups, none of which is on both sides of a split."
+    hop = "half a window" if found.hop is None else f"{found.hop:g} s"
+    yield f"Protocol {found.protocol.id}. {found.protocol.text} Embeddings every {hop}."
+    if known:
+        yield f"Data: {known.citation}. Licence: {known.licence}."
+        lost = missing(known, dataset)
+        if lost:
+            yield f"Not the whole of the published set: {'; '.join(lost)}."
+    yield from (f"Note: {note}." for note in (*dataset.notes, *found.notes))
+
+
+def accuracies(found: Evaluation) -> Table:
+    """Every configuration, the best first."""
+    names = [fold.name for fold in found.summaries[found.best].folds]
+    names = names if len(names) <= _MOST_FOLD_COLUMNS else []
+    rows = []
+    for c in found.ranked:
+        s = found.summaries[c]
+        folds = [f"{fold.accuracy:.1f}" for fold in s.folds] if names else []
+        share = f"{100 * c.train_fraction:g} %"
+        cost = [f"{s.seconds:.0f} s", f"{s.memory:.0f} MB"]
+        rows.append([extractor_name(found, c), c.head, c.fusion, share, figure(s), *folds, *cost])
+    heads = ["extractor", "head", "fusion", "trained on", "accuracy"]
+    return [*heads, *(f"fold {name}" for name in names), "time", "memory"], rows
+
+
+ACCURACIES_SAID = (
+    "Recordings right, in percent: mean and standard deviation over folds. Trained on: share of "
+    "all recordings. Time: training and testing in all folds on one core, without the embeddings; "
+    "memory: the most that this took."
+)
+
+
+def pretraining(found: Evaluation) -> str:
+    """Whether pre-training is needed, in a sentence; empty where that was not compared."""
+    share = max(c.train_fraction for c in found.summaries)
+    here = [c for c in found.ranked if c.train_fraction == share]
+    scratch = next((c for c in here if found.is_scratch(c)), None)
+    other = next((c for c in here if not found.is_scratch(c)), None)
+    if scratch is None or other is None:
+        return ""
+    own, best = found.summaries[scratch], found.summaries[other]
+    return (
+        f"Trained on this task alone, a small network ({scratch.extractor} + {scratch.head}) "
+        f"labels {own.accuracy_mean:.1f} of 100 right; the best other way ({other.extractor} + "
+        f"{other.head}) {best.accuracy_mean:.1f}."
+    )
+
+
+def costs(found: Evaluation) -> Table:
+    """What an extractor would cost a device."""
+    rows = []
+    for id, extractor in found.extractors.items():
+        entry = CATALOGUE.get(id.partition("@")[0])
+        macs = f"{1000 * entry.gigamacs_a_second:.0f}" if entry else "see extractors"
+        window = extractor.window / extractor.sample_rate
+        rate = f"{extractor.sample_rate / 1000:g} kHz"
+        rows.append([id, f"{extractor.dimensions}", f"{window:g} s", rate, macs])
+    heads = ["extractor", "dimensions", "window", "rate", "million multiplications a second"]
+    return heads, rows
+
+
+def published(found: Evaluation) -> Table | None:
+    """Figures from papers beside ours, where the data set is one of theirs."""
+    known = found.request.known
+    if known is None or known.id not in PUBLISHED:
+        return None
+    rows = []
+    for p in PUBLISHED[known.id]:
+        ours = [
+            c
+            for c in found.ranked
+            if c.extractor.startswith(p.extractor) and c.head == p.head and c.fusion == "late"
+        ]
+        share = max((c.train_fraction for c in ours), default=0.0)
+        best = next((c for c in ours if c.train_fraction == share), None)
+        mine = figure(found.summaries[best]) if best else "not tried"
+        configuration = f"{best.extractor} + {best.head}" if best else f"{p.extractor} + {p.head}"
+        rows.append([p.source, p.name, p.head, f"{p.accuracy:.1f}", mine, configuration])
+    return ["published by", "extractor", "head", "published", "ours", "our configuration"], rows
+
+
+def fusions(found: Evaluation) -> Table | None:
+    """Early beside late fusion, where both were tried."""
+    by_key: dict[tuple[str, str, float], dict[str, Summary]] = {}
+    for c, s in found.summaries.items():
+        by_key.setdefault((c.extractor, c.head, c.train_fraction), {})[c.fusion] = s
+    names = list(dict.fromkeys(c.fusion for c in found.summaries))
+    if len(names) < 2:
+        return None
+    rows = [
+        [extractor, head, f"{100 * share:g} %", *(figure(group[f]) for f in names)]
+        for (extractor, head, share), group in by_key.items()
+        if all(f in group for f in names)
+    ]
+    return ["extractor", "head", "trained on", *names], rows
+
+
+def differences(found: Evaluation) -> Table | None:
+    """Wilcoxon's test of every pair."""
+    if not found.comparisons:
+        return None
+    rows = [
+        [c.first, c.second, f"{c.difference:+.1f}", "equal" if c.p is None else f"{c.p:.3f}"]
+        for c in found.comparisons
+    ]
+    return ["first", "second", "first - second", "p"], rows
+
+
+def differences_said(found: Evaluation) -> str:
+    """How to read it."""
+    least = 2 / 2**found.folds
+    return (
+        "Wilcoxon's signed-rank test over folds, two-sided: a p under 0.05 is hardly chance. With "
+        f"{found.folds} folds p can't be less than {least:.2g}."
+    )
+
+
+def mistakes(found: Evaluation) -> Iterator[Mistake]:
+    """Of the best configuration, each recording once a trial."""
+    dataset = found.dataset
+    for outcome in found.outcomes:
+        if outcome.configuration != found.best:
+            continue
+        for answer in outcome.answers:
+            recording = dataset.recordings[answer.recording]
+            if answer.label != recording.label:
+                name = relative_name(recording.path, dataset.root)
+                said, likelihood = answer.label, max(answer.likelihoods)
+                yield Mistake(recording.path, name, recording.label, said, likelihood)
