@@ -78,10 +78,13 @@ def _show(known: KnownSet) -> None:
 
 def _check(known: KnownSet, path: Path) -> bool:
     """Print what is there and what is missing; whether nothing is."""
-    from edgeaudio_export.datasets import load_dataset
-    from edgeaudio_export.datasets.known import missing
+    from edgeaudio.errors import DataError
+    from edgeaudio_export.datasets.known import missing, read_known
 
-    found = load_dataset(path, known)
+    try:
+        found = read_known(known, path)
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}.") from None
     report_skipped(found.skipped, found.notes)
     for label, count in found.counts.items():
         typer.echo(f"{count:6d} recordings  {label}")

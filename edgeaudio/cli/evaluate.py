@@ -74,9 +74,10 @@ def evaluate(
         float | None,
         seconds_option("Seconds between windows (default: half a window).", 0.001, 3600),
     ] = None,
-    with_audio: Annotated[
-        bool, typer.Option("--with-audio", help="Put the misclassified recordings into the page.")
-    ] = False,
+    audio: Annotated[
+        bool,
+        typer.Option(help="The page holds the recordings that were labelled wrongly, or links."),
+    ] = True,
     engine: Annotated[
         Literal["local", "dask", "ray"],
         typer.Option(help="Where: this machine, or a cluster that runs."),
@@ -110,8 +111,10 @@ def evaluate(
         repeats=repeats,
         baselines=_baselines(baseline),
         hop=hop,
-        with_audio=with_audio,
+        audio=audio,
     )
+    if engine == "local" and engine_address:
+        raise EdgeAudioError("--engine-address names a cluster; give --engine dask or ray, too.")
     chosen = get_engine(engine, jobs, engine_address)
     with progress_bar("evaluating") as progress:
         found = run(request, output, lambda what, done, total: progress(done, total), chosen)

@@ -75,7 +75,7 @@ def train(
     validated = None
     if cross_validate:
         with progress_bar("cross-validating") as progress:
-            validated = _validated(embedded, found, head, fusion, jobs, progress)
+            validated = _validated(embedded, found, head, fusion, hop, jobs, progress)
     with progress_bar("fitting"):
         trained = fit_head(embedded, found, head, fusion, validated)
     write_head(trained.head, output, overwrite=force)
@@ -91,6 +91,7 @@ def _validated(
     extractor: Extractor,
     head: str,
     fusion: FusionName,
+    hop: float | None,
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> CrossValidation | None:
@@ -99,7 +100,9 @@ def _validated(
     from edgeaudio_export.evaluate.cross_validate import cross_validate
 
     try:
-        return cross_validate(embedded, extractor, head, fusion, jobs=jobs, progress=progress)
+        return cross_validate(
+            embedded, extractor, head, fusion, hop=hop, jobs=jobs, progress=progress
+        )
     except DataError as error:
         typer.echo(f"note: not cross-validated: {error}", err=True)
         return None

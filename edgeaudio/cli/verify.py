@@ -56,7 +56,7 @@ def _contract_lines(contract: Contract) -> list[tuple[str, str]]:
                 ("trained on", f"{_pairs(t.recordings)} recordings, {t.skipped} skipped, {t.date}"),
                 ("data digest", t.dataset_digest[:16]),
             ]
-            if t.cross_validation:
+            if t.cross_validation and t.cross_validation.recall:
                 lines.append(("validated", validation_line(t.cross_validation)))
     if contract.levels:
         v = contract.levels

@@ -63,7 +63,11 @@ class LocalEngine:
 
 
 class DaskEngine:
-    """Workers of a Dask cluster. address: tcp://HOST:8786; None: $DASK_SCHEDULER_ADDRESS."""
+    """Workers of a Dask cluster, of which each process does one thing at a time.
+
+    So `dask worker --nthreads 1 --nworkers N`. address: tcp://HOST:8786; None:
+    $DASK_SCHEDULER_ADDRESS.
+    """
 
     def __init__(self, address: str | None) -> None:
         import dask
@@ -92,6 +96,10 @@ class DaskEngine:
         try:
             for future in futures:
                 yield future.result()
+        except EdgeAudioError:
+            raise
+        except Exception as error:  # a worker's own, or Dask's of a worker that was lost
+            raise EdgeAudioError(f"A Dask worker failed: {type(error).__name__}: {error}") from None
         finally:
             self._client.cancel([f for f in futures if not f.done()], force=True)
 
@@ -131,12 +139,16 @@ class RayEngine:
         import ray
         from ray.util import ActorPool
 
-        count = min(len(items), max(1, int(ray.cluster_resources().get("CPU", 1))))
+        count = min(len(items), max(1, int(ray.available_resources().get("CPU", 1))))
         actor = ray.remote(num_cpus=1)(_Worker)
         actors = [actor.remote(make, arguments) for _ in range(count)]
         try:
             pool = ActorPool(actors)
             yield from pool.map(lambda worker, item: worker.do.remote(item), items)
+        except ray.exceptions.RayTaskError as error:
+            raise EdgeAudioError(f"A Ray worker failed: {error.cause}") from None
+        except ray.exceptions.RayError as error:
+            raise EdgeAudioError(f"A Ray worker failed: {error}") from None
         finally:
             for one in actors:
                 ray.kill(one)

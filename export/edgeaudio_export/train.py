@@ -96,6 +96,6 @@ def _summary(embedded: Embedded, validated: CrossValidation | None) -> Training:
         windows=windows,
         skipped=len(dataset.skipped),
         date=datetime.now(UTC).date().isoformat(),
-        versions=versions("scikit-learn", "soxr", "soundfile"),
+        versions=versions("scikit-learn", "soxr", "soundfile", "torch"),
         cross_validation=validated,
     )

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeaudio.errors import DataError, EdgeAudioError
@@ -192,6 +193,11 @@ def test_a_test_set_that_is_not_there(tmp_path: Path) -> None:
     assert len(splits.folds_of(found)) == 5  # drawn instead
 
 
+def test_a_folder_around_class_folders(tmp_path: Path) -> None:
+    lay(tmp_path, ["DB-MTC/strings/a.wav", "DB-MTC/brass/b.wav"])
+    assert read("t2", tmp_path).labels == ("brass", "strings")
+
+
 def test_metal_balls(tmp_path: Path) -> None:
     folders = ("A1_Eloxed", "B1_COATED", "C1_broken")
     lay(
@@ -290,13 +296,29 @@ def test_an_archive_that_was_not_unpacked(tmp_path: Path, home: Path, name: str,
 
 
 @pytest.mark.parametrize("make", [zip_of, tar_of])
-@pytest.mark.parametrize("name", ["../out.wav", "/out.wav", "a/../../out.wav"])
+@pytest.mark.parametrize(
+    "name", ["../out.wav", "/out.wav", "a/../../out.wav", "\\\\tmp\\\\out.wav"]
+)
 def test_an_archive_that_would_write_elsewhere(tmp_path: Path, home: Path, name: str, make) -> None:
     archive = make(tmp_path / ("a.zip" if make is zip_of else "a.tgz"), {name: b"x"})
     with pytest.raises(DataError, match="would lie outside"):
         read("t4", archive)
     assert not list(home.rglob("out.wav"))
     assert not list(home.glob("cache/archives/*"))
+
+
+@pytest.mark.parametrize(("name", "make"), [("a.zip", zip_of), ("a.tar.gz", tar_of)])
+def test_an_archive_with_a_changed_byte(tmp_path: Path, home: Path, name: str, make) -> None:
+    random = np.random.default_rng(0)
+    archive = make(tmp_path / name, {n: random.bytes(3000) for n in engine_files(6)})
+    whole = archive.read_bytes()
+    for at in random.integers(1000, len(whole) - 2000, 10):
+        archive.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        with pytest.raises(DataError, match="is damaged|holds nothing"):
+            read("t4", archive)
+    archive.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="is damaged"):
+        read("t4", archive)
 
 
 def test_a_damaged_archive(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeaudio.errors import DataError, EdgeAudioError
 from edgeaudio_export.datasets.archives import acmus, dcase2013, esc, sefire, urbansound8k
+from edgeaudio_export.datasets.archives.layout import top_folder
 from edgeaudio_export.datasets.archives.parts import read_train_and_test
 from edgeaudio_export.datasets.folders import read_folders
 from edgeaudio_export.datasets.manifest import read_manifest
@@ -20,9 +21,10 @@ from edgeaudio_export.datasets.unpack import unpacked
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A published data set. files: how many the whole of it has. classes: empty where any may be.
+    """A published data set. files: how many the whole of it has.
 
-    names: other ids. dropped: labels in the archive that are no part of the task. split: what is
+    classes: empty where they may be called anything; count: then, how many there are. names:
+    other ids. dropped: labels in the archive that are no part of the task. split: what is
     official. layout: what the archive holds, for a person.
     """
 
@@ -35,6 +37,7 @@ class KnownSet:
     citation: str
     licence: str
     page: str
+    count: int = 0
     names: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -54,7 +57,7 @@ KNOWN: Mapping[str, KnownSet] = _read()
 
 _READERS: Mapping[str, Callable[[Path], Dataset]] = {
     "t1": acmus.read,
-    "t2": read_folders,
+    "t2": lambda root: read_folders(top_folder(root)),
     "t3": sefire.read,
     "t4": lambda root: read_train_and_test(root, KNOWN["t4"].classes),
     "t5": lambda root: read_train_and_test(root, KNOWN["t5"].classes),
@@ -113,6 +116,8 @@ def missing(known: KnownSet, dataset: Dataset) -> tuple[str, ...]:
     lost = [label for label in known.classes if not dataset.counts.get(label)]
     if lost:
         found.append(f"no recording of {', '.join(lost)}")
+    if known.count and len(dataset.labels) != known.count:
+        found.append(f"{len(dataset.labels)} classes, expected {known.count}")
     unknown = [label for label in dataset.labels if known.classes and label not in known.classes]
     if unknown:
         found.append(f"labels that it does not have: {', '.join(unknown)}")

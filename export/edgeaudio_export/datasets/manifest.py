@@ -69,6 +69,7 @@ def _read_rows(
             continue
         seen[path] = label
         group, fold, split = (_cell(row, c) or None for c in OPTIONAL)
+        split = split.lower() if split else None
         if not _is_file(path):
             skipped.append(Skipped(path, label, "there is no such file", split))
             continue

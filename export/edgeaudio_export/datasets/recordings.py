@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeaudio.errors import DataError
+from edgeaudio.errors import DataError, OutputError
+from edgeaudio.files import write_atomic
+from edgeaudio_export.home import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,29 @@ def dataset_digest(recordings: Iterable[Recording]) -> str:
     """SHA-256 over labels and contents, whatever the order and the names of the files."""
     lines = sorted(f"{r.label}\t{file_digest(r.path)}\n" for r in recordings)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def kept_digest(path: Path) -> str:
+    """`file_digest`, remembered until the file changes: its size, time or place on the disk.
+
+    Raises DataError if it can't be read.
+    """
+    try:
+        at = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} can't be read any more: {error.strerror}.") from None
+    state = f"{path.absolute()} {at.st_size} {at.st_mtime_ns} {at.st_ino}"
+    key = hashlib.sha256(state.encode()).hexdigest()
+    kept = cache("digests", key[:2], key)
+    with suppress(OSError):
+        found = kept.read_text()
+        if len(found) == 64:
+            return found
+    found = file_digest(path)
+    with suppress(OSError, OutputError):  # it is only slower without
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(kept, found.encode(), overwrite=True)
+    return found
 
 
 def file_digest(path: Path) -> str:

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edgeaudio.audio.file import SUFFIXES
 from edgeaudio.errors import DataError
-from edgeaudio_export.datasets.recordings import file_digest
+from edgeaudio_export.datasets.recordings import kept_digest
 from edgeaudio_export.home import cache
 
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _KEPT = (*SUFFIXES, ".csv", ".tsv", ".txt")
 _MAX_BYTES = 100 * 2**30
 _MAX_FILES = 200_000
+_AT_ONCE = 1 << 20
+# An encrypted or oddly packed member of a .zip is a RuntimeError or NotImplementedError.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
 
 
 def unpacked(path: Path) -> Path:
     """A folder with the recordings and tables of an archive (.zip, .tar, .tar.gz, .tgz).
 
-    Another path is given back as it is.
-    Raises DataError for an archive that is damaged, or far too large.
+    Another path is given back as it is. Raises DataError for an archive that is damaged, larger
+    than the disk allows, or would write elsewhere.
     """
-    if not path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz")) or not path.is_file():
+    if not path.name.lower().endswith(_ARCHIVES) or not path.is_file():
         return path
     home = cache("archives")
-    folder = home / file_digest(path)[:16]
+    folder = home / kept_digest(path)[:16]
     if folder.is_dir():
         return folder
     try:
@@ -37,45 +53,59 @@ def unpacked(path: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             inside = Path(scratch) / "archive"
             _extract(path, inside)
-            inside.rename(folder)  # whole or not at all
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise DataError(f"{path} is damaged: {error}; fetch it again.") from None
+            try:
+                inside.rename(folder)  # whole or not at all
+            except OSError:
+                if not folder.is_dir():  # another process was as fast
+                    raise
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged, or can't be read here: {error}.") from None
     except OSError as error:
         raise DataError(f"{path} can't be unpacked to {home}: {error}.") from None
     return folder
 
 
 def _extract(path: Path, folder: Path) -> None:
-    total = 0
     folder.mkdir()
-    for count, (name, size, content) in enumerate(_members(path)):
-        total += size
-        if total > _MAX_BYTES or count >= _MAX_FILES:
-            raise DataError(f"{path} holds more than any known data set; nothing was unpacked.")
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+    left = min(_MAX_BYTES, shutil.disk_usage(folder).free)
+    for count, (name, content) in enumerate(_members(path)):
+        clean = PurePosixPath(name)
+        if clean.is_absolute() or ".." in clean.parts or not clean.parts:
             raise DataError(f"{path} holds {name!r}, which would lie outside; it is not unpacked.")
-        target = folder.joinpath(*parts)
+        target = folder.joinpath(*clean.parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
-            shutil.copyfileobj(content, file)
+            while piece := content.read(_AT_ONCE):
+                left -= len(piece)
+                if left < 0 or count >= _MAX_FILES:
+                    raise DataError(
+                        f"{path} holds more than fits on this disk, or than any known data set; "
+                        "nothing was unpacked."
+                    )
+                file.write(piece)
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Name, size and content of each recording and table; links and all else are passed over."""
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and content of each recording and table; links and all else are passed over."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                if not info.is_dir() and _is_kept(info.filename):
+                name = info.filename.replace("\\", "/")
+                if not info.is_dir() and _is_kept(name):
                     with archive.open(info) as content:
-                        yield info.filename, info.file_size, content
+                        yield name, content
         return
-    with tarfile.open(path) as tar:
-        for member in tar:
-            if member.isfile() and _is_kept(member.name):
-                found = tar.extractfile(member)
-                if found is not None:
-                    yield member.name, member.size, found
+    packed = path.name.lower().endswith(("gz", "tgz"))
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                name = member.name.replace("\\", "/")
+                if member.isfile() and _is_kept(name):
+                    found = tar.extractfile(member)
+                    if found is not None:
+                        yield name, found
+        while stream.read(_AT_ONCE):  # to its end, where the checksum is
+            pass
 
 
 def _is_kept(name: str) -> bool:

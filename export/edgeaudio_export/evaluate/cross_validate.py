@@ -5,9 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from edgeaudio.audio.resample import resampler_name
 from edgeaudio.contract import CrossValidation
-from edgeaudio.errors import DataError
 from edgeaudio.types import FusionName
 from edgeaudio_export.embed import Embedded, Progress
 from edgeaudio_export.engines import get_engine
@@ -16,14 +14,12 @@ from edgeaudio_export.evaluate.protocols import PROTOCOLS, trials_of
 from edgeaudio_export.evaluate.results import summarise
 from edgeaudio_export.evaluate.tasks import (
     Configuration,
-    Material,
     Task,
     TaskRunner,
-    identity_of,
+    material_of,
 )
 from edgeaudio_export.evaluate.windows import join
 from edgeaudio_export.extractors import Extractor
-from edgeaudio_export.versions import versions
 
 _QUICK = ("svm", "knn")
 """Heads for which starting processes takes longer than training."""
@@ -35,36 +31,34 @@ def cross_validate(
     head: str,
     fusion: FusionName,
     *,
+    hop: float | None,
     jobs: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> CrossValidation:
     """`evaluate`'s figures, by its folds, for a configuration whose embeddings are there.
 
-    jobs: processes, 0 for one a core. Raises DataError where there is too little data for
-    folds, or they would leak.
+    hop: in seconds, as they were embedded. jobs: processes, 0 for one a core.
+    Raises DataError where there is too little data for folds, or they would leak.
     """
-    dataset = embedded.dataset
+    dataset = splits.in_order(embedded.dataset)
+    by_path = dict(zip(embedded.dataset.recordings, embedded.embeddings, strict=True))
+    rows = [by_path[r] for r in dataset.recordings]
     digests = splits.digests_of(dataset)
     trials = trials_of(PROTOCOLS["folds"], dataset, splits.ALL, repeats=1)
     splits.check_leaks(dataset, trials, digests)
     splits.check_classes(dataset, trials)
     configuration = Configuration(extractor.id, head, fusion, splits.ALL)
-    labels = tuple(r.label for r in dataset.recordings)
-    groups = tuple(splits.group_names(dataset.recordings))
-    made_by = (resampler_name(), versions("scikit-learn", "torch"))
-    sizes = [len(rows) for rows in embedded.embeddings]
-    identity = identity_of(extractor.digest, sizes, labels, groups, digests, made_by)
     engine = get_engine("local", 1 if head in _QUICK else jobs)
     tasks = [Task(configuration, trial) for trial in trials]
+    outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        windows = {extractor.id: join(embedded.embeddings, Path(folder) / "windows.npy")}
-        material = Material(windows, labels, groups, dataset.labels, {extractor.id: identity})
-        outcomes = []
+        path = Path(folder) / "windows.npy"
+        windows = {extractor.id: join(rows, [len(r) for r in rows], extractor.dimensions, path)}
+        material = material_of(dataset, digests, {extractor.id: extractor}, hop, windows)
         for outcome in engine.run(TaskRunner, (material,), tasks):
             outcomes.append(outcome)
             progress(len(outcomes), len(tasks))
-    if not outcomes:
-        raise DataError("there are no folds")
+    labels = [r.label for r in dataset.recordings]
     summary = summarise(outcomes, labels, dataset.labels)[configuration]
     return CrossValidation(
         accuracy_mean=summary.accuracy_mean,

@@ -42,7 +42,10 @@ def results_json(found: Evaluation) -> str:
         "extractors": {id: e.digest for id, e in found.extractors.items()},
         "labels": dataset.labels,
         "recordings": recordings,
-        "skipped": [{"path": str(s.path), "reason": s.reason} for s in dataset.skipped],
+        "skipped": [
+            {"path": relative_name(s.path, dataset.root), "reason": s.reason}
+            for s in dataset.skipped
+        ],
         "grouped": any(r.group for r in dataset.recordings),
         "summary": [
             {**_repeatable(s), "from_scratch": (s.extractor, s.head) in scratch}

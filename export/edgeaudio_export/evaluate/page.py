@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else; recordings are linked unless asked for."""
+"""The report as one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ def html(found: Evaluation, folder: Path) -> str:
 def _head(found: Evaluation) -> str:
     dataset, best = found.dataset, found.best
     summary = found.summaries[best]
-    tested = sum(fold.test for fold in summary.folds)
+    tested = len({i for trial in found.trials[best.train_fraction] for i in trial.test})
+    spread = f"± {summary.accuracy_sd:.1f} from fold to fold, " if found.folds > 1 else ""
     weakest = min(summary.recall, key=lambda label: summary.recall[label])
     lines = [
         f'<p class="verdict">Best: <b>{escape(best.name)}</b>. Of 100 recordings that it was not '
-        f"trained on, it labelled {summary.accuracy_mean:.1f} right (± {summary.accuracy_sd:.1f} "
-        f"from fold to fold, {tested} recordings). It is weakest on <b>{escape(weakest)}</b>, "
+        f"trained on, it labelled {summary.accuracy_mean:.1f} right ({spread}"
+        f"{tested} recordings). It is weakest on <b>{escape(weakest)}</b>, "
         f"of which it found {summary.recall[weakest]:.0f} %.</p>",
         f"<p>{escape(tables.pretraining(found))}</p>",
         "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in tables.facts(found)) + "</ul>",
@@ -135,11 +136,11 @@ def _classes(found: Evaluation) -> str:
     for configuration in found.ranked:
         summary = found.summaries[configuration]
         opened = " open" if configuration == found.best else ""
-        rows = [[label, f"{value:.1f} %"] for label, value in summary.recall.items()]
+        rows = [[label, tables.recall(summary, label)] for label in found.dataset.labels]
         parts.append(
             f"<details{opened}><summary>{escape(configuration.name)}</summary>"
             + f'<div class="wide">{plots.confusion(summary, found.dataset.labels)}</div>'
-            + _table((["class", "found (recall)"], rows))
+            + _table((["class", "found (recall), percent"], rows))
             + "</details>"
         )
     return "\n".join(parts)
@@ -161,14 +162,13 @@ def _mistakes(found: Evaluation, folder: Path) -> str:
     if not wrong:
         return head + "<p>None.</p>"
     note = f"<p>The first {_MISTAKES} of {len(wrong)}.</p>" if len(wrong) > _MISTAKES else ""
-    if not found.request.with_audio:
-        note += (
-            "<p>Recordings are played from where they lie, seen from this page; "
-            "<code>evaluate --with-audio</code> puts them into it.</p>"
-        )
+    if found.request.audio:
+        note += "<p>This page holds their sound, the first 30 s of each.</p>"
+    else:
+        note += "<p>Recordings are played from where they lie, seen from this page.</p>"
     shown = wrong[:_MISTAKES]
     rows = [[m.name, m.true, m.said, f"{m.likelihood:.2f}"] for m in shown]
-    players = [_player(m.path, folder, found.request.with_audio) for m in shown]
+    players = [_player(m.path, folder, found.request.audio) for m in shown]
     return head + note + _table((["recording", "true", "said", "likelihood"], rows), sound=players)
 
 

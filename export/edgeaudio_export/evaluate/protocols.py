@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from edgeaudio_export.evaluate.splits import (
     folds_of,
     group_names,
     has_test_set,
+    identity_of_fold,
     uses_all,
 )
 
@@ -56,19 +57,17 @@ def _folds(dataset: Dataset, fraction: float, repeat: int) -> Iterator[Trial]:
         if uses_all(dataset, fold, fraction):
             yield Trial(fold.name, 0, repeat, fold.train, fold.test)
             continue
+        identity = identity_of_fold(dataset, fold)
         for draw in range(DRAWS):
-            train = drawn(dataset, fold.train, fraction, f"{repeat * DRAWS + draw} {fold.name}")
+            train = drawn(dataset, fold.train, fraction, f"{repeat * DRAWS + draw} {identity}")
             yield Trial(fold.name, draw, repeat, train, fold.test)
 
 
 def _grollmisch2020(dataset: Dataset, fraction: float, repeat: int) -> Iterator[Trial]:
     """With a test set, a fifth of the rest is kept for validation; else a tenth of all."""
     for fold in folds_of(dataset, count=10, seed=repeat):
-        seed = f"{repeat} {fold.name}"
-        part = 0.1
-        if has_test_set(dataset):
-            part = 0.2 * len(fold.train) / len(dataset.recordings)
-        validation, rest = _apart(dataset, fold, part, f"validation {seed}")
+        seed = f"{repeat} {identity_of_fold(dataset, fold)}"
+        validation, rest = _apart(dataset, fold, f"validation {seed}")
         kept = Fold(fold.name, rest, fold.test)
         all_of_it = uses_all(dataset, kept, fraction)
         train = rest if all_of_it else drawn(dataset, rest, fraction, seed)
@@ -76,12 +75,18 @@ def _grollmisch2020(dataset: Dataset, fraction: float, repeat: int) -> Iterator[
         yield Trial(fold.name, 0, repeat, train, test, validation)
 
 
-def _apart(
-    dataset: Dataset, fold: Fold, fraction: float, seed: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Validation and training recordings; groups stay whole, and no class goes whole."""
+def _apart(dataset: Dataset, fold: Fold, seed: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Validation and training recordings; groups stay whole, and no class goes whole.
+
+    A fifth of the rest where there is a test set, else a tenth of all.
+    """
     groups = group_names(dataset.recordings)
-    names = {groups[i] for i in drawn(dataset, fold.train, fraction, seed)}
+    rest = Counter(dataset.recordings[i].label for i in fold.train)
+    if has_test_set(dataset):
+        chosen = drawn(dataset, fold.train, 0.2, seed, rest)
+    else:
+        chosen = drawn(dataset, fold.train, 0.1, seed)
+    names = {groups[i] for i in chosen}
     for label in dataset.labels:
         mine = {groups[i] for i in fold.train if dataset.recordings[i].label == label}
         if mine <= names:

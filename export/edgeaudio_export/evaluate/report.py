@@ -65,7 +65,7 @@ def _details(found: Evaluation) -> str:
     labels = found.dataset.labels
     for configuration, summary in found.summaries.items():
         rows = [
-            [label, f"{summary.recall[label]:.1f}", *map(str, counts)]
+            [label, tables.recall(summary, label), *map(str, counts)]
             for label, counts in zip(labels, summary.confusion, strict=True)
         ]
         heads = ["true", "recall", *(f"said {label}" for label in labels)]

@@ -16,7 +16,7 @@ from edgeaudio_export.evaluate.tasks import Configuration, Outcome
 
 @dataclass(frozen=True)
 class FoldResult:
-    """accuracy: percent of recordings, the mean over draws. train: recordings, of the first."""
+    """accuracy: percent of recordings, the mean over draws. test: so many recordings."""
 
     name: str
     accuracy: float
@@ -27,9 +27,9 @@ class FoldResult:
 class Summary:
     """A line of the table. accuracy_mean and accuracy_sd over folds, in percent.
 
-    sd: of a sample. recall: percent by class, over all folds. confusion: recordings by true
-    (rows) and said label (columns), over all folds and draws. seconds: of one core, memory: the
-    most that a process had resident, in MB.
+    sd: of a sample, 0 of a single test set. recall: percent by class that was tested, over all
+    folds. confusion: recordings by true (rows) and said label (columns), over all folds and draws.
+    seconds: of one core, memory: the most that a process had resident, in MB.
     """
 
     extractor: str
@@ -82,7 +82,12 @@ def _summary(
             confusion[classes.index(truth[a.recording]), classes.index(a.label)] += 1
     folds = tuple(FoldResult(n, round(statistics.mean(v), 4), sizes[n]) for n, v in by_fold.items())
     accuracies = [fold.accuracy for fold in folds]
-    recall = 100 * np.diag(confusion) / np.maximum(1, confusion.sum(axis=1))
+    tested = confusion.sum(axis=1)
+    recall = {
+        label: round(100 * float(confusion[k, k]) / float(tested[k]), 2)
+        for k, label in enumerate(classes)
+        if tested[k]
+    }
     return Summary(
         extractor=configuration.extractor,
         head=configuration.head,
@@ -91,7 +96,7 @@ def _summary(
         accuracy_mean=round(statistics.mean(accuracies), 4),
         accuracy_sd=round(statistics.stdev(accuracies), 4) if len(accuracies) > 1 else 0.0,
         folds=folds,
-        recall=dict(zip(classes, np.round(recall, 2).tolist(), strict=True)),
+        recall=recall,
         confusion=tuple(map(tuple, confusion.tolist())),
         seconds=round(sum(outcome.seconds for outcome in outcomes), 2),
         memory=max(outcome.memory for outcome in outcomes),
@@ -107,7 +112,7 @@ def compare(summaries: Mapping[Configuration, Summary]) -> tuple[Comparison, ...
         if len(summaries[a].folds) < 2:
             continue
         first, second = ([f.accuracy for f in summaries[c].folds] for c in (a, b))
-        difference = np.subtract(first, second)
-        p = float(wilcoxon(first, second).pvalue) if np.any(difference) else None
+        difference = np.round(np.subtract(first, second), 3)  # equal steps are ties
+        p = float(wilcoxon(difference).pvalue) if np.any(difference) else None
         found.append(Comparison(a.name, b.name, round(float(difference.mean()), 4), p))
     return tuple(found)

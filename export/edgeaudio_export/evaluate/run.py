@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-from edgeaudio.audio.resample import resampler_name
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
 from edgeaudio.files import write_atomic
-from edgeaudio.types import F32, FusionName
+from edgeaudio.types import FusionName
 from edgeaudio_export.datasets import load_dataset
 from edgeaudio_export.datasets.known import KnownSet
 from edgeaudio_export.datasets.recordings import Dataset, Skipped
@@ -29,12 +29,11 @@ from edgeaudio_export.evaluate.tasks import (
     Task,
     TaskRunner,
     effort,
-    identity_of,
+    material_of,
 )
-from edgeaudio_export.evaluate.windows import Windows, embed_windows, join, without
+from edgeaudio_export.evaluate.windows import embed_windows, join_files, without
 from edgeaudio_export.extractors import Extractor, get_extractor
 from edgeaudio_export.heads.kinds import check_head, goes_with
-from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import make_folder
 
 Progress = Callable[[str, int, int], None]
@@ -52,7 +51,7 @@ class Request:
     """What to compare on which data. What is None is as the protocol has it.
 
     known: the published data set that `data` is. baselines: of `BASELINES`; None for all where
-    torch is installed. hop: in seconds. with_audio: mistakes are copied into the page.
+    torch is installed. hop: in seconds. audio: the page holds what was labelled wrongly.
     """
 
     data: Path
@@ -65,7 +64,7 @@ class Request:
     repeats: int | None = None
     baselines: tuple[str, ...] | None = None
     hop: float | None = None
-    with_audio: bool = False
+    audio: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,21 +139,26 @@ def evaluate(
     """
     engine = engine or get_engine("local")
     plan = _plan(request)
-    dataset = splits.in_order(load_dataset(request.data, request.known))
     output = output.absolute()
+    _check_output(request.data, output)
+    dataset = splits.in_order(load_dataset(request.data, request.known))
+    digests = splits.digests_of(dataset)
+    trials = _trials(plan, dataset, digests)  # what can't be split is said before hours of work
+    files, skipped = _embedded(dataset, digests, plan, engine, progress)
+    if skipped:
+        dataset, digests, files = _usable(dataset, digests, files, skipped)
+        trials = _trials(plan, dataset, digests)
     make_folder(output)
-    dataset, digests, windows = _embedded(dataset, plan, engine, output, progress)
-    try:
-        trials = {f: trials_of(plan.protocol, dataset, f, plan.repeats) for f in plan.fractions}
-        for found in trials.values():
-            splits.check_leaks(dataset, found, digests)
-            splits.check_classes(dataset, found)
-        material = _material(plan, dataset, digests, windows)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".windows-") as folder:
+        windows = {
+            id: join_files(
+                [p for p in paths if p], plan.extractors[id].dimensions, Path(folder) / f"{k}.npy"
+            )
+            for k, (id, paths) in enumerate(files.items())
+        }
+        material = material_of(dataset, digests, plan.extractors, plan.hop, windows)
         tasks = [Task(c, trial) for c in plan.configurations for trial in trials[c.train_fraction]]
         outcomes = tuple(_outcomes(engine, material, plan, tasks, progress))
-    finally:
-        for kept in windows.values():
-            kept.path.unlink(missing_ok=True)
     truth = [r.label for r in dataset.recordings]
     summaries = summarise(outcomes, truth, dataset.labels)
     found_all = Evaluation(
@@ -234,42 +238,50 @@ def _check_fractions(fractions: Sequence[float]) -> None:
             )
 
 
+def _check_output(data: Path, output: Path) -> None:
+    """Raise EdgeAudioError for a report that would lie among the classes."""
+    if data.is_dir() and output.is_relative_to(data.absolute()):
+        raise EdgeAudioError(
+            f"The report would lie in {output}, inside the data set; name a folder elsewhere."
+        )
+
+
+def _trials(
+    plan: _Plan, dataset: Dataset, digests: Sequence[str]
+) -> dict[float, tuple[splits.Trial, ...]]:
+    """By share to train on. Raises DataError for what can't be split without a leak."""
+    trials = {f: trials_of(plan.protocol, dataset, f, plan.repeats) for f in plan.fractions}
+    for found in trials.values():
+        splits.check_leaks(dataset, found, digests)
+        splits.check_classes(dataset, found)
+    return trials
+
+
 def _embedded(
-    dataset: Dataset, plan: _Plan, engine: Engine, output: Path, progress: Progress
-) -> tuple[Dataset, tuple[str, ...], dict[str, Windows]]:
-    """The recordings that every extractor can use, their digests and embeddings."""
-    digests = splits.digests_of(dataset)
-    rows: dict[str, list[F32 | None]] = {}
-    skipped: list[Skipped] = []
+    dataset: Dataset, digests: Sequence[str], plan: _Plan, engine: Engine, progress: Progress
+) -> tuple[dict[str, list[Path | None]], list[Skipped]]:
+    """Files with embeddings by extractor; and what some extractor can't use."""
+    files: dict[str, list[Path | None]] = {}
+    skipped: dict[Path, Skipped] = {}
     for name, extractor in plan.extractors.items():
         told = partial(progress, f"embedding, {name}")
-        rows[name], unusable = embed_windows(dataset, digests, extractor, plan.hop, engine, told)
-        known = {s.path for s in skipped}
-        skipped += [s for s in unusable if s.path not in known]
+        files[name], unusable = embed_windows(dataset, digests, extractor, plan.hop, engine, told)
+        skipped |= {s.path: s for s in unusable if s.path not in skipped}
+    return files, list(skipped.values())
+
+
+def _usable(
+    dataset: Dataset,
+    digests: Sequence[str],
+    files: Mapping[str, Sequence[Path | None]],
+    skipped: Sequence[Skipped],
+) -> tuple[Dataset, tuple[str, ...], dict[str, list[Path | None]]]:
+    """All of it without what can't be used. Raises DataError if a class is left empty."""
     usable = without(dataset, skipped)
     kept = {r.path for r in usable.recordings}
     chosen = [i for i, r in enumerate(dataset.recordings) if r.path in kept]
-    windows = {
-        name: join([r for i in chosen if (r := found[i]) is not None], output / f"windows-{k}.npy")
-        for k, (name, found) in enumerate(rows.items())
-    }
-    return usable, tuple(digests[i] for i in chosen), windows
-
-
-def _material(
-    plan: _Plan, dataset: Dataset, digests: Sequence[str], windows: Mapping[str, Windows]
-) -> Material:
-    labels = tuple(r.label for r in dataset.recordings)
-    # By number: what a group is called, or where a file lies, changes nothing.
-    names = splits.group_names(dataset.recordings)
-    numbers = {name: str(k) for k, name in enumerate(dict.fromkeys(names))}
-    groups = tuple(numbers[name] for name in names)
-    made_by = (resampler_name(), versions("scikit-learn", "torch"))
-    identity = {
-        id: identity_of(e.digest, plan.hop, labels, groups, digests, made_by)
-        for id, e in plan.extractors.items()
-    }
-    return Material(windows, labels, groups, dataset.labels, identity)
+    left = {name: [found[i] for i in chosen] for name, found in files.items()}
+    return usable, tuple(digests[i] for i in chosen), left
 
 
 def _outcomes(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from edgeaudio.errors import DataError
-from edgeaudio_export.datasets.recordings import Dataset, Recording, file_digest
+from edgeaudio_export.datasets.recordings import Dataset, Recording, kept_digest
 
 FOLDS = 5
 ALL = 0.8
@@ -125,7 +126,7 @@ def group_names(recordings: Sequence[Recording]) -> list[str]:
 
 def digests_of(dataset: Dataset) -> tuple[str, ...]:
     """SHA-256 of each recording."""
-    return tuple(file_digest(r.path) for r in dataset.recordings)
+    return tuple(kept_digest(r.path) for r in dataset.recordings)
 
 
 def check_leaks(dataset: Dataset, trials: Iterable[Trial], digests: Sequence[str]) -> None:
@@ -140,7 +141,8 @@ def check_leaks(dataset: Dataset, trials: Iterable[Trial], digests: Sequence[str
                 other = recordings[train[keys[leaked]]].path
                 raise DataError(
                     f"Leak in fold {trial.fold}: {recordings[leaked].path} is for testing, and "
-                    f"{other}, which shares {what} of it, for training; give both one fold."
+                    f"{other}, which shares {what} of it, for training; leave one out, or give "
+                    "both one fold or group in a manifest."
                 )
 
 
@@ -154,11 +156,18 @@ def check_classes(dataset: Dataset, trials: Iterable[Trial]) -> None:
             )
 
 
-def drawn(dataset: Dataset, chosen: Sequence[int], fraction: float, seed: str) -> tuple[int, ...]:
+def drawn(
+    dataset: Dataset,
+    chosen: Sequence[int],
+    fraction: float,
+    seed: str,
+    counts: Mapping[str, int] | None = None,
+) -> tuple[int, ...]:
     """A part of some recordings: whole groups of each class.
 
-    fraction: of ALL recordings of the class, which is how much is drawn at least.
+    fraction: how much is drawn at least, of `counts` recordings of a class; of ALL if None.
     """
+    counts = dataset.counts if counts is None else counts
     recordings = dataset.recordings
     groups = group_names(recordings)
     members: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -168,7 +177,7 @@ def drawn(dataset: Dataset, chosen: Sequence[int], fraction: float, seed: str) -
     for label, by_group in members.items():
         names = sorted(by_group)
         random.Random(f"{seed} {label}").shuffle(names)
-        wanted, taken = fraction * dataset.counts[label], 0
+        wanted, taken = fraction * counts[label], 0
         for name in names:
             if taken >= wanted:
                 break
@@ -180,6 +189,12 @@ def drawn(dataset: Dataset, chosen: Sequence[int], fraction: float, seed: str) -
 def uses_all(dataset: Dataset, fold: Fold, fraction: float) -> bool:
     """Whether a share of all recordings means all of the training folds, as 0.8 always does."""
     return fraction >= ALL or fraction * len(dataset.recordings) >= len(fold.train)
+
+
+def identity_of_fold(dataset: Dataset, fold: Fold) -> str:
+    """Of what it tests, whatever it is called and wherever the data set lies."""
+    names = sorted(relative_name(dataset.recordings[i].path, dataset.root) for i in fold.test)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def relative_name(path: Path, root: Path) -> str:

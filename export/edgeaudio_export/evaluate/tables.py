@@ -47,8 +47,15 @@ def title(found: Evaluation) -> str:
 
 
 def figure(summary: Summary) -> str:
-    """Mean and standard deviation."""
-    return f"{summary.accuracy_mean:.1f} ± {summary.accuracy_sd:.1f}"
+    """Mean and standard deviation; a single test set has none."""
+    mean = f"{summary.accuracy_mean:.1f}"
+    return f"{mean} ± {summary.accuracy_sd:.1f}" if len(summary.folds) > 1 else mean
+
+
+def recall(summary: Summary, label: str) -> str:
+    """In percent."""
+    found = summary.recall.get(label)
+    return "not tested" if found is None else f"{found:.1f}"
 
 
 def extractor_name(found: Evaluation, configuration: Configuration) -> str:
@@ -67,6 +74,8 @@ def facts(found: Evaluation) -> Iterator[str]:
         yield f"{len(groups)} groups, none of which is on both sides of a split."
     hop = "half a window" if found.hop is None else f"{found.hop:g} s"
     yield f"Protocol {found.protocol.id}. {found.protocol.text} Embeddings every {hop}."
+    if any(r.fold for r in dataset.recordings) and any(r.split for r in dataset.recordings):
+        yield "The data set gives folds and splits; the folds were used."
     if known:
         yield f"Data: {known.citation}. Licence: {known.licence}."
         lost = missing(known, dataset)
@@ -176,9 +185,17 @@ def differences(found: Evaluation) -> Table | None:
 def differences_said(found: Evaluation) -> str:
     """How to read it."""
     least = 2 / 2**found.folds
+    pairs = len(found.comparisons)
+    repeated = (
+        " Repeats test the same recordings again, so that p is smaller than it should be."
+        if any("/" in t.fold for trials in found.trials.values() for t in trials)
+        else ""
+    )
     return (
-        "Wilcoxon's signed-rank test over folds, two-sided: a p under 0.05 is hardly chance. With "
-        f"{found.folds} folds p can't be less than {least:.2g}."
+        "Wilcoxon's signed-rank test over folds, two-sided: how likely a difference as large is by "
+        f"chance. With {found.folds} folds p can't be less than {least:.2g}; of {pairs} pairs that "
+        f"do not differ at all, about {max(1, round(pairs / 20))} would still show a p under 0.05."
+        + repeated
     )
 
 

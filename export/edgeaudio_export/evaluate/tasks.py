@@ -17,13 +17,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from edgeaudio import codec
+from edgeaudio.audio.resample import resampler_name
 from edgeaudio.decide.fusion import pool
+from edgeaudio.errors import OutputError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32, FusionName
+from edgeaudio_export.datasets.recordings import Dataset
+from edgeaudio_export.embed import spec_of
+from edgeaudio_export.evaluate import splits
 from edgeaudio_export.evaluate.splits import Trial
 from edgeaudio_export.evaluate.windows import Windows
+from edgeaudio_export.extractors import Extractor
 from edgeaudio_export.heads.kinds import new_head
 from edgeaudio_export.home import cache
+from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import make_folder
 
 
@@ -107,8 +114,9 @@ class TaskRunner:
         except (OSError, ValueError):  # not done yet, or half of a crash
             with threadpool_limits(1):  # processes share the processor; and sums keep their order
                 outcome = self._run(task)
-            make_folder(path.parent)
-            write_atomic(path, codec.dumps(outcome).encode(), overwrite=True)
+            with suppress(OSError, OutputError):  # not kept where nothing can be
+                make_folder(path.parent)
+                write_atomic(path, codec.dumps(outcome).encode(), overwrite=True)
             return outcome
 
     def _run(self, task: Task) -> Outcome:
@@ -155,11 +163,34 @@ class TaskRunner:
         return np.concatenate(inputs), labels, groups
 
 
-def identity_of(*parts: object) -> str:
-    """A digest of what shapes outcomes, the code of the heads included."""
-    digest = hashlib.sha256(json.dumps(parts).encode())
-    sources = [*files("edgeaudio_export.heads").iterdir(), files(__package__) / "tasks.py"]
-    for source in sorted(sources, key=lambda path: path.name):
+def material_of(
+    dataset: Dataset,
+    digests: Sequence[str],
+    extractors: Mapping[str, Extractor],
+    hop: float | None,
+    windows: Mapping[str, Windows],
+) -> Material:
+    """For the tasks of a data set. digests: of the recordings. hop: in seconds, None for each
+    extractor's own.
+    """
+    labels = tuple(r.label for r in dataset.recordings)
+    # By number: what a group is called, or where a file lies, changes nothing.
+    names = splits.group_names(dataset.recordings)
+    numbers = {name: str(k) for k, name in enumerate(dict.fromkeys(names))}
+    groups = tuple(numbers[name] for name in names)
+    made_by = (resampler_name(), versions("scikit-learn", "torch"), _code())
+    identity = {}
+    for id, extractor in extractors.items():
+        parts = (extractor.digest, spec_of(extractor, hop).hop, labels, groups, digests, made_by)
+        identity[id] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Material(windows, labels, groups, dataset.labels, identity)
+
+
+def _code() -> str:
+    """A digest of the code that trains and fuses: another version of it trains anew."""
+    digest = hashlib.sha256()
+    rooms = (*files("edgeaudio_export.heads").iterdir(), *files("edgeaudio.decide").iterdir())
+    for source in sorted((*rooms, files(__package__) / "tasks.py"), key=lambda path: path.name):
         if source.name.endswith(".py"):
             digest.update(source.read_bytes())
     return digest.hexdigest()

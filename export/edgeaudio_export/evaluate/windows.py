@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from edgeaudio_export.embed import WindowEmbedder, spec_of
 from edgeaudio_export.engines import Engine
 from edgeaudio_export.extractors import Extractor, get_extractor
 from edgeaudio_export.home import cache
+from edgeaudio_export.versions import versions
 from edgeaudio_export.weights.store import make_folder
 
 Progress = Callable[[int, int], None]
@@ -53,13 +54,16 @@ def embed_windows(
     hop: float | None,
     engine: Engine,
     progress: Progress,
-) -> tuple[list[F32 | None], list[Skipped]]:
-    """Embeddings of each recording, None where it can't be used, and why not. hop: in seconds."""
+) -> tuple[list[Path | None], list[Skipped]]:
+    """Files with the embeddings of each recording, None where it can't be used, and why not.
+
+    hop: in seconds. Raises EdgeAudioError where another machine's embeddings are not seen here.
+    """
     spec = spec_of(extractor, hop)
-    settings = [extractor.id, extractor.digest, spec.hop, resampler_name()]
+    settings = [extractor.id, extractor.digest, spec.hop, resampler_name(), versions("soundfile")]
     files = [_kept(digest, settings) for digest in digests]
-    found = [_read(path, extractor.dimensions) for path in files]
-    missing = [i for i, rows in enumerate(found) if rows is None]
+    found: list[Path | None] = [p if _holds(p, extractor.dimensions) else None for p in files]
+    missing = [i for i, path in enumerate(found) if path is None]
     skipped: list[Skipped] = []
     done = len(found) - len(missing)
     progress(done, len(found))
@@ -69,12 +73,12 @@ def embed_windows(
     for i, error in zip(missing, errors, strict=True):
         done += 1
         progress(done, len(found))
-        found[i] = None if error else _read(files[i], extractor.dimensions)
-        if not error and found[i] is None:
+        if not error and not _holds(files[i], extractor.dimensions):
             raise EdgeAudioError(
                 f"Embeddings were written to {files[i]}, and are not there; on a cluster all "
                 "machines must share the folder that EDGEAUDIO_HOME names."
             )
+        found[i] = None if error else files[i]
         if error:
             recording = dataset.recordings[i]
             skipped.append(Skipped(recording.path, recording.label, error, recording.split))
@@ -112,12 +116,24 @@ def without(dataset: Dataset, skipped: Sequence[Skipped]) -> Dataset:
     return found
 
 
-def join(rows: Sequence[F32], path: Path) -> Windows:
-    """Write embeddings, one [windows, D] a recording, into one file for the tasks."""
-    bounds = np.cumsum([0, *map(len, rows)]).tolist()
-    with path.open("wb") as file:
-        np.save(file, np.concatenate(rows))
+def join(rows: Iterable[F32], counts: Sequence[int], dimensions: int, path: Path) -> Windows:
+    """Write embeddings, one [windows, D] a recording, into one file for the tasks.
+
+    counts: how many windows each has. Only one recording's are held in memory.
+    """
+    bounds = np.cumsum([0, *counts]).tolist()
+    shape = (bounds[-1], dimensions)
+    joined = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for begin, end, part in zip(bounds, bounds[1:], rows, strict=False):
+        joined[begin:end] = part
+    joined.flush()
     return Windows(path, tuple(bounds))
+
+
+def join_files(files: Sequence[Path], dimensions: int, path: Path) -> Windows:
+    """The same of the files that `embed_windows` names."""
+    counts = [_shape(file)[0] for file in files]
+    return join((np.load(file, allow_pickle=False) for file in files), counts, dimensions, path)
 
 
 def _kept(digest: str, settings: list[object]) -> Path:
@@ -125,12 +141,21 @@ def _kept(digest: str, settings: list[object]) -> Path:
     return cache("windows", key[:2], f"{key}.npy")
 
 
-def _read(path: Path, dimensions: int) -> F32 | None:
+def _holds(path: Path, dimensions: int) -> bool:
+    """Whether the embeddings of a recording lie there, whole."""
     if not path.is_file():
-        return None
+        return False
     try:
         rows: F32 = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        return None
-    fits = rows.ndim == 2 and rows.shape[1] == dimensions and len(rows) and rows.dtype == np.float32
-    return rows if fits else None
+        return False
+    fits = rows.ndim == 2 and rows.shape[1] == dimensions and len(rows) > 0
+    return fits and rows.dtype == np.float32
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    """Of an array in a file, by its head."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape: tuple[int, ...] = np.lib.format.read_array_header_1_0(file)[0]
+    return shape

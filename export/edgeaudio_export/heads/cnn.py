@@ -26,7 +26,7 @@ from edgeaudio_export.frontends import logmel
 from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.heads import normalisers
 from edgeaudio_export.heads.base import Head, softmax
-from edgeaudio_export.heads.dense import balanced_weights, one_thread, require_torch
+from edgeaudio_export.heads.training import balanced_weights, one_thread, require_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ BLANKED = 8
 """So many bands and frames are blanked at most."""
 SHIFTED = 2
 """So many bands a spectrogram is moved up or down at most."""
-STEPS = (200, 4000)
+STEPS = (150, 4000)
 """At least and at most: with little data there are more epochs, with much there are fewer."""
 
 FRAMES, BANDS = logmel.PATCH.frames, logmel.PATCH.bands
@@ -254,7 +254,7 @@ def _step(network: Any, weights: Tensor, x: Tensor, y: Tensor, random: np.random
     other = torch.randperm(len(y))
     mixed = share[:, None, None, None] * x + (1 - share)[:, None, None, None] * x[other]
     logarithms = torch.log_softmax(network(mixed), 1)
-    loss = torch.zeros(())
+    loss: Any = torch.zeros(())
     total = torch.zeros(())
     for labels, part in ((y, share), (y[other], 1 - share)):
         weight = weights[labels] * part

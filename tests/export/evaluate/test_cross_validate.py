@@ -81,5 +81,9 @@ def test_a_leak_is_not_validated(embedded: Embedded) -> None:
     leaky = replace(embedded.dataset, recordings=tuple(recordings))
     with pytest.raises(DataError, match="Leak in fold"):
         cross_validate(
-            Embedded(leaky, embedded.embeddings), get_extractor("logmel-stats"), "svm", "late"
+            Embedded(leaky, embedded.embeddings),
+            get_extractor("logmel-stats"),
+            "svm",
+            "late",
+            hop=None,
         )

@@ -18,7 +18,7 @@ from edgeaudio_export.datasets.known import KNOWN
 from edgeaudio_export.engines import LocalEngine
 from edgeaudio_export.evaluate import tasks, windows
 from edgeaudio_export.evaluate.run import Evaluation, Request, evaluate
-from edgeaudio_export.heads import dense
+from edgeaudio_export.heads import training
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_what_is_refused(engine_folder: Path, tmp_path: Path, changes: dict, sai
 
 
 def test_the_page_needs_nothing_else(engine_folder: Path, tmp_path: Path) -> None:
-    found = run(engine_folder, tmp_path / "r", train_fractions=(0.8, 0.05))
+    found = run(engine_folder, tmp_path / "r", train_fractions=(0.8, 0.05), audio=False)
     page = (tmp_path / "r" / "report.html").read_text()
     addresses = set(re.findall(r'(?:src|href)="([^"]+)"', page))
     local = {a for a in addresses if not a.startswith("#")}
@@ -260,7 +260,7 @@ def test_networks_from_scratch_stand_beside(engine_folder: Path, tmp_path: Path)
 def test_without_torch_the_report_says_what_is_missing(
     engine_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dense, "find_spec", lambda name: None)
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
     found = run(engine_folder, tmp_path / "r", baselines=None)
     assert found.baselines == ()
     assert "nothing was trained from scratch" in (tmp_path / "r" / "report.md").read_text()
@@ -276,7 +276,7 @@ def test_published_figures_stand_beside(engine_folder: Path, tmp_path: Path) -> 
 
 
 def test_a_page_with_the_sound_inside(engine_folder: Path, tmp_path: Path) -> None:
-    found = run(engine_folder, tmp_path / "r", train_fractions=(0.05,), with_audio=True)
+    found = run(engine_folder, tmp_path / "r", train_fractions=(0.05,))
     page = (tmp_path / "r" / "report.html").read_text()
     sounds = re.findall(r'src="data:audio/ogg;base64,([^"]+)"', page)
     assert sounds

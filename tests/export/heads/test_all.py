@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
 from edgeaudio.model import open_session
-from edgeaudio_export.heads import dense, normalisers
+from edgeaudio_export.heads import normalisers, training
 from edgeaudio_export.heads.base import Head
 from edgeaudio_export.heads.dense import D128Head, D512Head, MlpHead
 from edgeaudio_export.heads.knn import KnnHead
@@ -114,14 +114,14 @@ def test_rare_classes_weigh_more() -> None:
 def test_mlp_stops_where_the_loss_was_least(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     epochs = 0
-    real = dense._Training.epoch
+    real = training.Training.epoch
 
-    def counted(self: dense._Training) -> None:
+    def counted(self: training.Training) -> None:
         nonlocal epochs
         epochs += 1
         real(self)
 
-    monkeypatch.setattr(dense._Training, "epoch", counted)
+    monkeypatch.setattr(training.Training, "epoch", counted)
     X, _ = clusters(2, each=100)
     y = np.random.default_rng(1).permutation(["a", "b"] * 100)  # nothing to learn
     MlpHead(grid=(1e-3,), epochs=400, patience=3).fit(X, y)
@@ -134,9 +134,9 @@ def test_gradients_are_those_of_autograd(dropout: bool) -> None:
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(1)
     X, y = random.standard_normal((90, 7)).astype(np.float32), np.arange(90) % 13 % 3
-    with dense.one_thread(0):
-        layers = dense._drawn_layers((7, 20, 9, 3))
-        network = dense._network(layers)
+    with training.one_thread(0):
+        layers = training.drawn_layers((7, 20, 9, 3))
+        network = training.as_torch(layers)
         masks = [torch.ones(90, n) for n in (20, 9)]
         if dropout:
             bits = np.random.default_rng(5)
@@ -151,12 +151,12 @@ def test_gradients_are_those_of_autograd(dropout: bool) -> None:
         x, targets = torch.from_numpy(X)[order], torch.from_numpy(y)[order]
         for linear, mask in zip(network[::2], [*masks, None], strict=True):
             x = linear(x) if mask is None else torch.relu(linear(x)) * mask
-        weights = torch.from_numpy(dense.balanced_weights(y))
+        weights = torch.from_numpy(training.balanced_weights(y))
         torch.nn.CrossEntropyLoss(weights)(x, targets).backward()
         drawn = np.random.default_rng(5) if dropout else None
-        training = dense._Training(layers, X, y, rate=1e-3, decay=0.0, dropout=drawn)
-        training._step(order)
-    for linear, weight, bias in zip(network[::2], training._weights, training._biases, strict=True):
+        found = training.Training(layers, X, y, rate=1e-3, decay=0.0, dropout=drawn)
+        found._step(order)
+    for linear, weight, bias in zip(network[::2], found._weights, found._biases, strict=True):
         assert torch.allclose(linear.weight.grad.T, weight.grad, atol=1e-7)
         assert torch.allclose(linear.bias.grad, bias.grad, atol=1e-7)
 
@@ -164,16 +164,16 @@ def test_gradients_are_those_of_autograd(dropout: bool) -> None:
 def test_a_tenth_of_the_groups_of_each_class_is_held_out() -> None:
     targets = np.repeat([0, 1, 2], [100, 50, 4])
     groups = np.repeat(np.arange(34), [5] * 20 + [5] * 10 + [1] * 4)
-    held = dense.held_out(targets, groups, 0)
+    held = training.held_out(targets, groups, 0)
     assert [len(np.unique(groups[held & (targets == c)])) for c in range(3)] == [2, 1, 1]
     assert not set(groups[held]) & set(groups[~held])
-    assert not np.array_equal(held, dense.held_out(targets, groups, 1))
+    assert not np.array_equal(held, training.held_out(targets, groups, 1))
 
 
 def test_no_class_is_held_out_whole() -> None:
-    assert not dense.held_out(np.array([0, 0, 1]), np.array(["a", "a", "b"]), 0).any()
+    assert not training.held_out(np.array([0, 0, 1]), np.array(["a", "a", "b"]), 0).any()
     # The only group of one class is the first of another.
-    held = dense.held_out(np.array([0, 1, 1]), np.array(["a", "a", "b"]), 0)
+    held = training.held_out(np.array([0, 1, 1]), np.array(["a", "a", "b"]), 0)
     assert held.tolist() in ([False] * 3, [False, False, True])
 
 
@@ -193,7 +193,7 @@ def test_training_leaves_torch_as_it_was() -> None:
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "find_spec", lambda name: None)
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"The head d128 needs torch.*\.\[train\]"):
         D128Head.ready()
     SvmHead.ready()

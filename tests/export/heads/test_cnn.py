@@ -10,7 +10,7 @@ from edgeaudio.model import Network, open_session
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.frontends import logmel
 from edgeaudio_export.golden import generated_windows
-from edgeaudio_export.heads import dense
+from edgeaudio_export.heads import training
 from edgeaudio_export.heads.cnn import CnnHead
 from edgeaudio_export.heads.kinds import check_head
 
@@ -65,7 +65,7 @@ def test_it_goes_with_its_extractor_alone() -> None:
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "find_spec", lambda name: None)
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"The head cnn needs torch"):
         CnnHead.ready()
 

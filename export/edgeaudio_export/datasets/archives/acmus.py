@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import replace
+import unicodedata
 from pathlib import Path
 
 from edgeaudio_export.datasets.archives.layout import audio_below, collect, first_matching
@@ -20,7 +20,8 @@ _SPOKEN = {
 }
 _BY_COUNT = ("solo", "duo", "trio", "quartet", "large ensemble")
 _COUNT = re.compile(r"_ninst(\d+)", re.IGNORECASE)
-_SIZE_COLUMN = re.compile(r"ensemble|format|size|tama|formato", re.IGNORECASE)
+_SIZE_COLUMN = re.compile(r"ensemble|instrumental.?format|formato|tama", re.IGNORECASE)
+_MOST_PLAYERS = 50
 
 
 def read(root: Path) -> Dataset:
@@ -34,15 +35,16 @@ def read(root: Path) -> Dataset:
         label = listed.get(path.stem) or first_matching(folders, size_of) or _named(path.stem)
         if label is not None:
             found.append(Recording(path, label))
-    return replace(collect(root, found), notes=())
+    return collect(root, found)
 
 
 def size_of(text: str) -> str | None:
     """The class that a table or a folder means, in Spanish or English, or by a number."""
-    text = text.strip().lower()
-    if text.isdecimal() and int(text) > 0:
+    plain = unicodedata.normalize("NFKD", text.strip().lower())
+    text = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    if text.isdecimal() and 0 < int(text) <= _MOST_PLAYERS:
         return _BY_COUNT[min(int(text), 5) - 1]
-    words = {text, *re.split(r"[\s_\-]+", text)}
+    words = {text, *(word.removesuffix("s") for word in re.split(r"[\s_\-]+", text))}
     return next((label for label, said in _SPOKEN.items() if words & set(said)), None)
 
 

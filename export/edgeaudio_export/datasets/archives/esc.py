@@ -7,6 +7,7 @@ the number of the recording on Freesound that it was cut from.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def read_esc10(root: Path) -> Dataset:
     return _read(root, lambda row: row["esc10"].lower() == "true")
 
 
-def _read(root: Path, wanted: object) -> Dataset:
-    assert callable(wanted)
+def _read(root: Path, wanted: Callable[[dict[str, str]], bool]) -> Dataset:
     listing = find(root, "meta/esc50.csv", "esc50.csv")
     if listing is None:
         return with_names(_class_folders(root))

@@ -18,6 +18,15 @@ def find(root: Path, *relative: str) -> Path | None:
     return next((b / name for b in bases for name in relative if (b / name).exists()), None)
 
 
+def top_folder(root: Path) -> Path:
+    """The folder that an archive puts all into, where it does."""
+    while True:
+        found = [p for p in root.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+        if len(found) != 1 or not found[0].is_dir():
+            return root
+        root = found[0]
+
+
 def table(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[dict[str, str]]:
     """Rows of a table in UTF-8 that has these columns. Raises DataError."""
     try:

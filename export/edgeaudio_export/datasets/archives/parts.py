@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from edgeaudio_export.datasets.archives.layout import audio_below, collect, first_matching
@@ -13,9 +14,9 @@ def read_train_and_test(root: Path, classes: tuple[str, ...]) -> Dataset:
 
     classes: a recording's class is the one that a folder's name holds, below the part, whatever
     the case; without classes it is the name of the folder below the part. Where there is a part
-    `train_cut`, `train` holds the same sound uncut, and is left alone.
+    `train_cut`, `train` holds the same sound uncut, and is left alone; `test` likewise.
     """
-    found: dict[bool, list[Recording]] = {True: [], False: []}
+    found: dict[tuple[str, bool], list[Recording]] = defaultdict(list)
     for path in audio_below(root):
         folders = path.relative_to(root).parts[:-1]
         part = first_matching(folders, _part)
@@ -25,8 +26,9 @@ def read_train_and_test(root: Path, classes: tuple[str, ...]) -> Dataset:
         label = _label(below, classes)
         if label is not None:
             split = "train" if part.lower().startswith("train") else "test"
-            found["cut" in part.lower()].append(Recording(path, label, split=split))
-    return collect(root, found[True] or found[False])
+            found[split, "cut" in part.lower()].append(Recording(path, label, split=split))
+    parts = [found[split, True] or found[split, False] for split in ("train", "test")]
+    return collect(root, [recording for part in parts for recording in part])
 
 
 def _part(folder: str) -> str | None:

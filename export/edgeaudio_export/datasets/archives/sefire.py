@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeaudio.audio.file import SUFFIXES
-from edgeaudio_export.datasets.archives.layout import collect, find, table
+from edgeaudio_export.datasets.archives.layout import collect, find, table, top_folder
 from edgeaudio_export.datasets.folders import read_folders
 from edgeaudio_export.datasets.recordings import Dataset, Recording
 
@@ -19,7 +19,7 @@ def read(root: Path) -> Dataset:
     """The clips with labels, and the external ones that are there; or class folders."""
     listing = find(root, "samples/sample labels.txt", "sample labels.txt")
     if listing is None:
-        return read_folders(root)
+        return read_folders(top_folder(root))
     found = []
     for k, row in enumerate(table(listing, ("Filename", "Label"), "\t")):
         label = LABELS.get(row["Label"].lower(), row["Label"])
