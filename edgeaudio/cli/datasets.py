@@ -92,7 +92,7 @@ def _check(known: KnownSet, path: Path) -> bool:
     typer.echo(f"{counted(len(groups), 'group')}; official split: {known.split}")
     lost = missing(known, found)
     for what in lost:
-        typer.echo(f"missing: {what}")
+        typer.echo(f"not complete: {what}")
     typer.echo(
         f"{known.title}: " + ("not complete; see its page: " + known.page if lost else "complete")
     )

@@ -97,7 +97,7 @@ def evaluate(
     require_extra("export")
     from edgeaudio_export.datasets.known import known_set
     from edgeaudio_export.engines import get_engine
-    from edgeaudio_export.evaluate.run import Request
+    from edgeaudio_export.evaluate.plan import Request
     from edgeaudio_export.evaluate.run import evaluate as run
 
     request = Request(
@@ -144,6 +144,8 @@ def _baselines(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     names = _listed(text, "baseline")
+    if "none" in names and len(names) > 1:
+        raise EdgeAudioError("--baseline none stands alone.")
     return () if names == ("none",) else names
 
 

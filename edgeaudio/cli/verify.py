@@ -67,10 +67,13 @@ def _contract_lines(contract: Contract) -> list[tuple[str, str]]:
 def validation_line(found: CrossValidation) -> str:
     """Accuracy on what a head like it was not trained on, and its weakest class."""
     weakest = min(found.recall, key=lambda label: found.recall[label])
+    weak = (
+        f", weakest: {weakest} {found.recall[weakest]:.0f} %" if found.recall[weakest] < 100 else ""
+    )
     groups = "" if found.grouped else "; no groups were known, so it may be too good"
     return (
         f"{found.accuracy_mean:.1f} ± {found.accuracy_sd:.1f} % of recordings right in "
-        f"{found.folds} folds, weakest: {weakest} {found.recall[weakest]:.0f} %{groups}"
+        f"{found.folds} folds{weak}{groups}"
     )
 
 

@@ -88,7 +88,7 @@ def _logmel() -> Entry:
         hop=patch.window // 2,
         add=lambda b, pcm, arrays, options: logmel.add_embedding(b, pcm),
         dimensions=lambda options: logmel.DIMENSIONS,
-        gigamacs=0.0,
+        gigamacs=0.008,
         definition=logmel.digest(),
     )
 

@@ -17,6 +17,7 @@ from edgeaudio_export.weights.importers import get_importer
 
 IDS = (
     "logmel-stats",
+    "logmel",
     "openl3-linear-env-6144",
     "openl3-mel128-env-512",
     "vggish",
@@ -57,5 +58,5 @@ def test_the_overview_knows_what_the_papers_say(
     assert lines["kumar"].parameters == 5_007_103
     assert lines["yamnet"].parameters == 3_729_481  # batch normalisation is folded
     assert lines["logmel-stats"].parameters == 0
-    assert [lines[id].dimensions for id in IDS] == [512, 6144, 512, 128, 1024, 1024]
+    assert [lines[id].dimensions for id in IDS] == [512, 3136, 6144, 512, 128, 1024, 1024]
     assert lines["kumar"].window_seconds == pytest.approx(1.474, abs=0.0005)

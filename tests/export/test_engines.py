@@ -13,7 +13,8 @@ import pytest
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
 from edgeaudio_export import engines
 from edgeaudio_export.engines import Engine, LocalEngine, get_engine
-from edgeaudio_export.evaluate.run import Request, evaluate
+from edgeaudio_export.evaluate.plan import Request
+from edgeaudio_export.evaluate.run import evaluate
 
 
 class Adder:

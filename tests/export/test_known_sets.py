@@ -67,7 +67,7 @@ def test_esc50(tmp_path: Path, top: str) -> None:
     (tmp_path / f"{top}audio/{names[0]}").unlink()
     again = read("esc50", tmp_path)
     assert [s.reason for s in again.skipped] == ["there is no such file"]
-    assert "14 of 2000 recordings" in missing(KNOWN["esc50"], again)
+    assert "only 14 of 2000 recordings" in missing(KNOWN["esc50"], again)
 
 
 @pytest.mark.parametrize("top", ["", "ESC-10-master/"])
@@ -148,7 +148,7 @@ def test_sefire(tmp_path: Path) -> None:
         "00003.mp3": "recording T1",
     }
     assert len({r.group for r in found.recordings if "external" not in str(r.path)}) == 3
-    assert missing(KNOWN["t3"], found) == ("123 of 7527 recordings",)
+    assert missing(KNOWN["t3"], found) == ("only 123 of 7527 recordings",)
 
 
 def test_a_manifest_of_several_sets(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_electric_engine(tmp_path: Path, top: str) -> None:
     assert not any(r.path.stem in ("pure", "talking_1") for r in found.recordings)
     (fold,) = splits.folds_of(found)
     assert (len(fold.train), len(fold.test)) == (12, 12)
-    assert missing(KNOWN["t4"], found) == ("24 of 2378 recordings",)
+    assert missing(KNOWN["t4"], found) == ("only 24 of 2378 recordings",)
 
 
 def test_a_test_set_that_is_not_there(tmp_path: Path) -> None:

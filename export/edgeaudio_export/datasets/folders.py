@@ -25,7 +25,10 @@ def read_folders(root: Path) -> Dataset:
         if not files:
             skipped.append(Skipped(folder, folder.name, "the folder is empty"))
         for path in files:
-            if path.suffix.lower() in SUFFIXES:
+            if not has_plain_name(path):
+                shown = Path(os.fsencode(path).decode("utf-8", "replace"))
+                skipped.append(Skipped(shown, folder.name, "its name is no UTF-8; rename it"))
+            elif path.suffix.lower() in SUFFIXES:
                 recordings.append(Recording(path, folder.name))
             else:
                 reason = f"not a recording by its name (expected {', '.join(SUFFIXES)})"
@@ -50,6 +53,15 @@ def files_below(folder: Path) -> list[Path]:
     for parent, _, names in os.walk(folder, onerror=refuse):
         found += [Path(parent, name) for name in names]
     return sorted(p for p in found if p.is_file() and not _hidden(p.relative_to(folder)))
+
+
+def has_plain_name(path: Path) -> bool:
+    """Whether it can be written into a report: old systems left names in other encodings."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hidden(path: Path) -> bool:

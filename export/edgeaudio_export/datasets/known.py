@@ -83,16 +83,16 @@ def read_known(known: KnownSet, path: Path) -> Dataset:
     Of a manifest with a column `set`, only the rows that name this one.
     Raises DataError where `path` holds nothing of it.
     """
-    path = unpacked(path)
+    given, path = path, unpacked(path)
     if path.is_file():
         dataset = read_manifest(path, only=(known.id, *known.names))
         if known.id in ("esc10", "esc50"):
             dataset = esc.with_names(dataset)
     else:
         dataset = _READERS[known.id](path)
-    dataset = _without(dataset, known)
+    dataset = _with_both_parts(_without(dataset, known))
     if not dataset.recordings and not dataset.skipped:
-        raise DataError(f"{path} holds nothing of {known.title}; expected: {known.layout}.")
+        raise DataError(f"{given} holds nothing of {known.title}; expected: {known.layout}.")
     return dataset
 
 
@@ -100,13 +100,28 @@ def _without(dataset: Dataset, known: KnownSet) -> Dataset:
     """Without what is no part of the task."""
     dropped = [r for r in dataset.recordings if r.label in known.dropped]
     if not dropped:
-        return dataset
+        kept = tuple(s for s in dataset.skipped if s.label not in known.dropped)
+        return replace(dataset, skipped=kept)
     labels = ", ".join(sorted({r.label for r in dropped}))
     return replace(
         dataset,
         recordings=tuple(r for r in dataset.recordings if r.label not in known.dropped),
         skipped=tuple(s for s in dataset.skipped if s.label not in known.dropped),
         notes=(*dataset.notes, f"{len(dropped)} of {labels} left out: no part of the task"),
+    )
+
+
+def _with_both_parts(dataset: Dataset) -> Dataset:
+    """Without splits where only one part is there, so that folds are drawn."""
+    parts = {r.split for r in dataset.recordings}
+    if not dataset.has_splits or parts >= {"train", "test"}:
+        return dataset
+    there = ", ".join(sorted(filter(None, parts)))
+    return replace(
+        dataset,
+        recordings=tuple(replace(r, split=None) for r in dataset.recordings),
+        notes=(*dataset.notes, f"of its training and test set only {there} is there"),
+        has_splits=False,
     )
 
 
@@ -132,5 +147,5 @@ def missing(known: KnownSet, dataset: Dataset) -> tuple[str, ...]:
         if absent:
             found.append(f"no recording of fold {', '.join(absent)}")
     if len(dataset.recordings) < known.files:
-        found.append(f"{len(dataset.recordings)} of {known.files} recordings")
+        found.append(f"only {len(dataset.recordings)} of {known.files} recordings")
     return tuple(found)

@@ -79,6 +79,7 @@ class Dataset:
             self,
             recordings=tuple(r for r in self.recordings if r.split == "train"),
             skipped=tuple(s for s in self.skipped if s.split == "train"),
+            has_splits=False,
         )
         absent = [label for label in self.labels if label not in chosen.labels]
         if absent:

@@ -44,6 +44,7 @@ def cross_validate(
     by_path = dict(zip(embedded.dataset.recordings, embedded.embeddings, strict=True))
     rows = [by_path[r] for r in dataset.recordings]
     digests = splits.digests_of(dataset)
+    dataset = splits.with_copies_grouped(dataset, digests)
     trials = trials_of(PROTOCOLS["folds"], dataset, splits.ALL, repeats=1)
     splits.check_leaks(dataset, trials, digests)
     splits.check_classes(dataset, trials)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 _MISTAKES = 50
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c2733; background: #fff; }
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d5dde5; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { padding: .3rem .8rem; text-align: left; border-bottom: 1px solid #e6ebf0; }
+th, td:first-child { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td { background: #e8f3ea; font-weight: 600; }
 .verdict { font-size: 1.15rem; background: #f2f6fa; padding: 1rem; border-left: 4px solid #2f6fab; }
@@ -46,15 +47,9 @@ def html(found: Evaluation, folder: Path) -> str:
 
 def _head(found: Evaluation) -> str:
     dataset, best = found.dataset, found.best
-    summary = found.summaries[best]
-    tested = len({i for trial in found.trials[best.train_fraction] for i in trial.test})
-    spread = f"± {summary.accuracy_sd:.1f} from fold to fold, " if found.folds > 1 else ""
-    weakest = min(summary.recall, key=lambda label: summary.recall[label])
+    what = f"{best.extractor} + {best.head}, {best.fusion} fusion"
     lines = [
-        f'<p class="verdict">Best: <b>{escape(best.name)}</b>. Of 100 recordings that it was not '
-        f"trained on, it labelled {summary.accuracy_mean:.1f} right ({spread}"
-        f"{tested} recordings). It is weakest on <b>{escape(weakest)}</b>, "
-        f"of which it found {summary.recall[weakest]:.0f} %.</p>",
+        f'<p class="verdict">Best: <b>{escape(what)}</b>. {escape(tables.verdict(found))}</p>',
         f"<p>{escape(tables.pretraining(found))}</p>",
         "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in tables.facts(found)) + "</ul>",
     ]
@@ -132,7 +127,11 @@ def _differences(found: Evaluation) -> str:
 
 
 def _classes(found: Evaluation) -> str:
-    parts = ["<h2>Classes</h2>", "<p>How the recordings of each class were labelled.</p>"]
+    parts = [
+        "<h2>Classes</h2>",
+        "<p>How the recordings of each class were labelled; where training recordings were drawn "
+        "several times, or all was repeated, each counts as often.</p>",
+    ]
     for configuration in found.ranked:
         summary = found.summaries[configuration]
         opened = " open" if configuration == found.best else ""
@@ -157,7 +156,7 @@ def _reliability(found: Evaluation) -> str:
 
 
 def _mistakes(found: Evaluation, folder: Path) -> str:
-    wrong = list(tables.mistakes(found))
+    wrong = tables.mistakes(found)
     head = f"<h2>Mistakes of {escape(found.best.name)}</h2>\n"
     if not wrong:
         return head + "<p>None.</p>"
@@ -167,9 +166,8 @@ def _mistakes(found: Evaluation, folder: Path) -> str:
     else:
         note += "<p>Recordings are played from where they lie, seen from this page.</p>"
     shown = wrong[:_MISTAKES]
-    rows = [[m.name, m.true, m.said, f"{m.likelihood:.2f}"] for m in shown]
     players = [_player(m.path, folder, found.request.audio) for m in shown]
-    return head + note + _table((["recording", "true", "said", "likelihood"], rows), sound=players)
+    return head + note + _table(tables.mistake_rows(shown), sound=players)
 
 
 def _player(path: Path, folder: Path, inside: bool) -> str:

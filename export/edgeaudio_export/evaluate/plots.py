@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
 }
 _BINS = 10
+_LONGEST = 24  # letters of a label
 
 
 def accuracies(summaries: Sequence[Summary]) -> str:
@@ -40,7 +42,7 @@ def accuracies(summaries: Sequence[Summary]) -> str:
         axes.set_yticks(range(len(ordered)), names)
         axes.set_xlim(0, 100)
         axes.set_xlabel("recordings right, percent (mean and standard deviation over folds)")
-        for share, colour in reversed(colours.items()):
+        for share, colour in colours.items():
             axes.barh(0, 0, color=colour, label=f"trained on {100 * share:g} %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.35 / figure.get_figheight() - 0.1))
     return svg[0]
@@ -85,8 +87,11 @@ def confusion(summary: Summary, labels: Sequence[str]) -> str:
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour)
-        axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
-        axes.set_yticks(range(len(labels)), labels)
+        shown = [
+            label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…" for label in labels
+        ]
+        axes.set_xticks(range(len(labels)), shown, rotation=60, ha="right")
+        axes.set_yticks(range(len(labels)), shown)
         axes.set_xlabel("said")
         axes.set_ylabel("true")
     return svg[0]
@@ -127,7 +132,9 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Any, list[str
     from matplotlib.figure import Figure
 
     svg: list[str] = []
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Letters that its font lacks are the browser's to draw.
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
         yield figure, figure.add_subplot(), svg

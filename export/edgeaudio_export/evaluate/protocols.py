@@ -122,8 +122,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
             id="grollmisch2020",
             text="Grollmisch et al. 2020: the folds that the data set gives, else ten, and a tenth "
             "of the recordings kept for validation; or its test set, and a fifth of the rest kept. "
-            "Test recordings are drawn so that all classes have as many. Each run twice. Heads "
-            "are trained for a fixed number of epochs, so that the validation part goes unused.",
+            "Test recordings are drawn so that all classes have as many. Each run {repeats} times. "
+            "Heads are trained for a fixed number of epochs, and the validation part goes unused.",
             heads=("svm", "d128", "d512"),
             trials=_grollmisch2020,
             repeats=2,
@@ -131,8 +131,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(
             id="cramer2019",
             text="Cramer et al. 2019: official folds or test set, embeddings every 0.1 s, class "
-            "likelihoods summed over windows, settings of the network chosen on a tenth of the "
-            "training recordings.",
+            "likelihoods summed over windows, settings of `mlp` chosen on a tenth of the training "
+            "recordings.",
             heads=("mlp",),
             trials=_folds,
             hop=0.1,

@@ -20,7 +20,8 @@ def markdown(found: Evaluation) -> str:
 
 
 def _head(found: Evaluation) -> str:
-    lines = [f"# {tables.title(found)}", *tables.facts(found)]
+    lines = [f"# {_text(tables.title(found))}", f"Best: **{_text(found.best.name)}**."]
+    lines += [_text(text) for text in (tables.verdict(found), *tables.facts(found))]
     if not any(r.group for r in found.dataset.recordings):
         first, _, rest = tables.NO_GROUPS.partition(". ")
         lines.append(f"**{first}.** {rest}")
@@ -31,7 +32,13 @@ def _head(found: Evaluation) -> str:
 def _table(table: tables.Table) -> str:
     heads, rows = table
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in lines)
+    return "\n".join("| " + " | ".join(map(_text, row)) + " |" for row in lines)
+
+
+def _text(text: str) -> str:
+    """A name as text: it may hold what Markdown would take for more."""
+    plain = " ".join(text.split()) if "\n" in text else text
+    return plain.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _accuracy(found: Evaluation) -> str:
@@ -69,14 +76,14 @@ def _details(found: Evaluation) -> str:
             for label, counts in zip(labels, summary.confusion, strict=True)
         ]
         heads = ["true", "recall", *(f"said {label}" for label in labels)]
-        parts.append(f"### {configuration.name}\n\n{_table((heads, rows))}")
+        parts.append(f"### {_text(configuration.name)}\n\n{_table((heads, rows))}")
     return "\n\n".join(parts)
 
 
 def _mistakes(found: Evaluation) -> str:
-    rows = [[m.name, m.true, m.said, f"{m.likelihood:.2f}"] for m in tables.mistakes(found)]
-    head = f"## Mistakes of {found.best.name}\n\n"
-    if not rows:
+    wrong = tables.mistakes(found)
+    head = f"## Mistakes of {_text(found.best.name)}\n\n"
+    if not wrong:
         return head + "None."
-    more = f"\n\n... and {len(rows) - _MISTAKES} more." if len(rows) > _MISTAKES else ""
-    return head + _table((["recording", "true", "said", "likelihood"], rows[:_MISTAKES])) + more
+    more = f"\n\n... and {len(wrong) - _MISTAKES} more." if len(wrong) > _MISTAKES else ""
+    return head + _table(tables.mistake_rows(wrong[:_MISTAKES])) + more

@@ -25,17 +25,20 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Summary:
-    """A line of the table. accuracy_mean and accuracy_sd over folds, in percent.
+    """A line of the table.
 
-    sd: of a sample, 0 of a single test set. recall: percent by class that was tested, over all
-    folds. confusion: recordings by true (rows) and said label (columns), over all folds and draws.
-    seconds: of one core, memory: the most that a process had resident, in MB.
+    train_fraction: as asked for. trained_on: percent of all recordings. accuracy_mean,
+    accuracy_sd: percent, over folds; sd of a sample, 0 of a single test set. recall: percent by
+    class that was tested, over all folds. confusion: recordings by true (rows) and said label
+    (columns), over all folds and draws. seconds: of one core. memory: the most that a process had
+    resident, in MB.
     """
 
     extractor: str
     head: str
     fusion: str
     train_fraction: float
+    trained_on: float
     accuracy_mean: float
     accuracy_sd: float
     folds: tuple[FoldResult, ...]
@@ -93,6 +96,7 @@ def _summary(
         head=configuration.head,
         fusion=configuration.fusion,
         train_fraction=configuration.train_fraction,
+        trained_on=round(100 * statistics.mean(o.train for o in outcomes) / len(truth), 1),
         accuracy_mean=round(statistics.mean(accuracies), 4),
         accuracy_sd=round(statistics.stdev(accuracies), 4) if len(accuracies) > 1 else 0.0,
         folds=folds,

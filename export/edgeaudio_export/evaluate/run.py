@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 
-from edgeaudio.errors import EdgeAudioError, MissingExtraError
+from edgeaudio.errors import EdgeAudioError
 from edgeaudio.files import write_atomic
-from edgeaudio.types import FusionName
 from edgeaudio_export.datasets import load_dataset
-from edgeaudio_export.datasets.known import KnownSet
 from edgeaudio_export.datasets.recordings import Dataset, Skipped
 from edgeaudio_export.engines import Engine, get_engine
 from edgeaudio_export.evaluate import splits
 from edgeaudio_export.evaluate.json_file import results_json
 from edgeaudio_export.evaluate.page import html
-from edgeaudio_export.evaluate.protocols import PROTOCOLS, Protocol, trials_of
+from edgeaudio_export.evaluate.plan import Plan, Request, make_plan
+from edgeaudio_export.evaluate.protocols import Protocol, trials_of
 from edgeaudio_export.evaluate.report import markdown
 from edgeaudio_export.evaluate.results import Comparison, Summary, compare, summarise
 from edgeaudio_export.evaluate.tasks import (
@@ -32,39 +31,13 @@ from edgeaudio_export.evaluate.tasks import (
     material_of,
 )
 from edgeaudio_export.evaluate.windows import embed_windows, join_files, without
-from edgeaudio_export.extractors import Extractor, get_extractor
-from edgeaudio_export.heads.kinds import check_head, goes_with
+from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.home import cache
 from edgeaudio_export.weights.store import make_folder
 
+_REPORT = ("results.json", "report.md", "report.html")
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
-
-BASELINES: Mapping[str, tuple[str, str]] = {
-    "cnn": ("logmel", "cnn"),
-    "dense": ("logmel-stats", "d128"),
-}
-"""Networks that are trained from scratch: extractor, which learned nothing, and head."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to compare on which data. What is None is as the protocol has it.
-
-    known: the published data set that `data` is. baselines: of `BASELINES`; None for all where
-    torch is installed. hop: in seconds. audio: the page holds what was labelled wrongly.
-    """
-
-    data: Path
-    extractors: tuple[str, ...]
-    heads: tuple[str, ...] | None = None
-    fusions: tuple[FusionName, ...] | None = None
-    train_fractions: tuple[float, ...] | None = None
-    known: KnownSet | None = None
-    protocol: str = "folds"
-    repeats: int | None = None
-    baselines: tuple[str, ...] | None = None
-    hop: float | None = None
-    audio: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,6 +58,7 @@ class Evaluation:
     summaries: Mapping[Configuration, Summary]
     comparisons: tuple[Comparison, ...]
     hop: float | None
+    repeats: int
     baselines: tuple[Configuration, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -109,24 +83,6 @@ class Evaluation:
         return pair in {(c.extractor, c.head) for c in self.baselines}
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A request with all that was left open decided."""
-
-    protocol: Protocol
-    grid: tuple[Configuration, ...]
-    baselines: tuple[Configuration, ...]
-    extractors: Mapping[str, Extractor]
-    fractions: tuple[float, ...]
-    repeats: int
-    hop: float | None
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def configurations(self) -> tuple[Configuration, ...]:
-        return tuple(dict.fromkeys((*self.grid, *self.baselines)))
-
-
 def evaluate(
     request: Request, output: Path, progress: Progress, engine: Engine | None = None
 ) -> Evaluation:
@@ -138,18 +94,20 @@ def evaluate(
     extractor or head, MissingWeightsError.
     """
     engine = engine or get_engine("local")
-    plan = _plan(request)
+    plan = make_plan(request)
     output = output.absolute()
     _check_output(request.data, output)
+    make_folder(output)
     dataset = splits.in_order(load_dataset(request.data, request.known))
     digests = splits.digests_of(dataset)
+    dataset = splits.with_copies_grouped(dataset, digests)
     trials = _trials(plan, dataset, digests)  # what can't be split is said before hours of work
     files, skipped = _embedded(dataset, digests, plan, engine, progress)
     if skipped:
         dataset, digests, files = _usable(dataset, digests, files, skipped)
         trials = _trials(plan, dataset, digests)
-    make_folder(output)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".windows-") as folder:
+    make_folder(cache("tasks"))
+    with tempfile.TemporaryDirectory(dir=cache("tasks")) as folder:
         windows = {
             id: join_files(
                 [p for p in paths if p], plan.extractors[id].dimensions, Path(folder) / f"{k}.npy"
@@ -172,6 +130,7 @@ def evaluate(
         summaries=summaries,
         comparisons=compare(summaries),
         hop=plan.hop,
+        repeats=plan.repeats,
         baselines=plan.baselines,
         notes=plan.notes,
     )
@@ -181,73 +140,23 @@ def evaluate(
     return found_all
 
 
-def _plan(request: Request) -> _Plan:
-    if request.protocol not in PROTOCOLS:
-        known = ", ".join(PROTOCOLS)
-        raise EdgeAudioError(f"There is no protocol {request.protocol!r}; there are: {known}.")
-    protocol = PROTOCOLS[request.protocol]
-    heads = request.heads or protocol.heads
-    for head in heads:
-        check_head(head)
-    fractions = request.train_fractions or protocol.fractions
-    _check_fractions(fractions)
-    repeats = request.repeats or protocol.repeats
-    extractors = {e.id: e for e in map(get_extractor, request.extractors)}
-    fusions = request.fusions or protocol.fusions
-    pairs = [(e, h) for e, h in product(extractors, heads) if goes_with(h, e)]
-    for head in heads:
-        if head not in {h for _, h in pairs}:
-            check_head(head, next(iter(extractors)))
-    grid = tuple(
-        Configuration(e, h, fusion, fraction)
-        for (e, h), fusion, fraction in product(pairs, fusions, fractions)
-    )
-    names, notes = _baselines(request.baselines)
-    scratch = [BASELINES[name] for name in names]
-    extractors |= {e: get_extractor(e) for e, _ in scratch if e not in extractors}
-    baselines = tuple(
-        Configuration(e, h, "late", fraction) for (e, h), fraction in product(scratch, fractions)
-    )
-    hop = protocol.hop if request.hop is None else request.hop
-    return _Plan(protocol, grid, baselines, extractors, fractions, repeats, hop, notes)
-
-
-def _baselines(asked: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which to train from scratch, and what to say of those that can't be."""
-    names = tuple(BASELINES) if asked is None else asked
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        known = ", ".join(BASELINES)
-        raise EdgeAudioError(f"There is no baseline {unknown[0]!r}; there is: {known}.")
-    try:
-        for name in names:
-            check_head(BASELINES[name][1])
-    except MissingExtraError as error:
-        if asked is not None:
-            raise
-        return (), (f"nothing was trained from scratch to compare with ({error})",)
-    return names, ()
-
-
-def _check_fractions(fractions: Sequence[float]) -> None:
-    for fraction in fractions:
-        if not 0 < fraction < 1:
-            raise EdgeAudioError(
-                f"A training share of {fraction:g} can't be used; give shares of all recordings "
-                "between 0 and 1, as 0.8,0.1."
-            )
-
-
 def _check_output(data: Path, output: Path) -> None:
-    """Raise EdgeAudioError for a report that would lie among the classes."""
-    if data.is_dir() and output.is_relative_to(data.absolute()):
+    """Raise EdgeAudioError for a report that would lie among the classes, or can't be written."""
+    for name in _REPORT:
+        if (output / name).is_dir():
+            raise EdgeAudioError(f"{output / name} is a folder; a report would be written there.")
+    if output.is_file():
+        raise EdgeAudioError(f"{output} is a file; name a folder for the report.")
+    if output.is_dir() and not os.access(output, os.W_OK):
+        raise EdgeAudioError(f"The folder {output} can't be written to; name another.")
+    if data.is_dir() and output.resolve().is_relative_to(data.resolve()):
         raise EdgeAudioError(
             f"The report would lie in {output}, inside the data set; name a folder elsewhere."
         )
 
 
 def _trials(
-    plan: _Plan, dataset: Dataset, digests: Sequence[str]
+    plan: Plan, dataset: Dataset, digests: Sequence[str]
 ) -> dict[float, tuple[splits.Trial, ...]]:
     """By share to train on. Raises DataError for what can't be split without a leak."""
     trials = {f: trials_of(plan.protocol, dataset, f, plan.repeats) for f in plan.fractions}
@@ -258,7 +167,7 @@ def _trials(
 
 
 def _embedded(
-    dataset: Dataset, digests: Sequence[str], plan: _Plan, engine: Engine, progress: Progress
+    dataset: Dataset, digests: Sequence[str], plan: Plan, engine: Engine, progress: Progress
 ) -> tuple[dict[str, list[Path | None]], list[Skipped]]:
     """Files with embeddings by extractor; and what some extractor can't use."""
     files: dict[str, list[Path | None]] = {}
@@ -285,7 +194,7 @@ def _usable(
 
 
 def _outcomes(
-    engine: Engine, material: Material, plan: _Plan, tasks: Sequence[Task], progress: Progress
+    engine: Engine, material: Material, plan: Plan, tasks: Sequence[Task], progress: Progress
 ) -> Iterator[Outcome]:
     """In the order of the tasks; the long ones are begun first."""
     sizes = {id: e.dimensions for id, e in plan.extractors.items()}

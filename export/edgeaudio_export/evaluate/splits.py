@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +59,7 @@ def folds_of(dataset: Dataset, count: int = FOLDS, seed: int = 0) -> tuple[Fold,
     """
     names = {r.fold for r in dataset.recordings}
     if names == {None}:
+        _check_splits(dataset)
         return _test_set(dataset) or _drawn_folds(dataset, count, seed)
     if None in names:
         without = next(r.path for r in dataset.recordings if r.fold is None)
@@ -69,6 +70,16 @@ def folds_of(dataset: Dataset, count: int = FOLDS, seed: int = 0) -> tuple[Fold,
         _fold(name, dataset.recordings, [r.fold == name for r in dataset.recordings])
         for name in sorted(filter(None, names), key=_natural)
     )
+
+
+def _check_splits(dataset: Dataset) -> None:
+    """Raise DataError for splits that say nothing of what to test with."""
+    if dataset.has_splits and not has_test_set(dataset):
+        found = sorted({r.split or "nothing" for r in dataset.recordings})
+        raise DataError(
+            f"{dataset.root} has a split column that says {', '.join(found)}; expected rows with "
+            "train and rows with test. Without that column folds are drawn."
+        )
 
 
 def has_test_set(dataset: Dataset) -> bool:
@@ -107,8 +118,9 @@ def _drawn_folds(dataset: Dataset, folds: int, seed: int) -> tuple[Fold, ...]:
         count = len({g for g, found in zip(groups, labels, strict=True) if found == label})
         if count < folds:
             raise DataError(
-                f"{dataset.root}: the class {label!r} has {count} groups (or single files); "
-                f"{folds} folds need at least {folds}."
+                f"{dataset.root}: the class {label!r} has {count} "
+                f"{'group' if count == 1 else 'groups'} (or single files); {folds} folds need at "
+                f"least {folds}. Record more, or give fewer folds in a manifest."
             )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = []
@@ -127,6 +139,33 @@ def group_names(recordings: Sequence[Recording]) -> list[str]:
 def digests_of(dataset: Dataset) -> tuple[str, ...]:
     """SHA-256 of each recording."""
     return tuple(kept_digest(r.path) for r in dataset.recordings)
+
+
+def with_copies_grouped(dataset: Dataset, digests: Sequence[str]) -> Dataset:
+    """Files with the same bytes as one group, where folds are drawn and they have no group.
+
+    Raises DataError if the same bytes have two labels.
+    """
+    first: dict[str, Recording] = {}
+    found = []
+    for recording, digest in zip(dataset.recordings, digests, strict=True):
+        other = first.setdefault(digest, recording)
+        if other.label != recording.label:
+            raise DataError(
+                f"{other.path} is labelled {other.label!r}, and {recording.path}, which has the "
+                f"same bytes, {recording.label!r}; leave one out."
+            )
+        found.append(recording)
+    copies = Counter(digests)
+    if max(copies.values(), default=1) == 1 or any(r.fold or r.split for r in found):
+        return dataset
+    grouped = tuple(
+        replace(r, group=f"copies {d[:16]}") if copies[d] > 1 and r.group is None else r
+        for r, d in zip(found, digests, strict=True)
+    )
+    count = sum(n - 1 for n in copies.values())
+    note = f"{count} recordings are copies of others, and are kept on one side with them"
+    return replace(dataset, recordings=grouped, notes=(*dataset.notes, note))
 
 
 def check_leaks(dataset: Dataset, trials: Iterable[Trial], digests: Sequence[str]) -> None:
@@ -193,7 +232,7 @@ def uses_all(dataset: Dataset, fold: Fold, fraction: float) -> bool:
 
 def identity_of_fold(dataset: Dataset, fold: Fold) -> str:
     """Of what it tests, whatever it is called and wherever the data set lies."""
-    names = sorted(relative_name(dataset.recordings[i].path, dataset.root) for i in fold.test)
+    names = sorted(dataset.recordings[i].path.name for i in fold.test)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from edgeaudio_export.catalogue import CATALOGUE
 from edgeaudio_export.datasets.known import missing
 from edgeaudio_export.evaluate.published import PUBLISHED
 from edgeaudio_export.evaluate.results import Summary
-from edgeaudio_export.evaluate.splits import relative_name
+from edgeaudio_export.evaluate.splits import has_test_set, relative_name
 from edgeaudio_export.evaluate.tasks import Configuration
 
 if TYPE_CHECKING:
@@ -25,13 +26,23 @@ Table = tuple[list[str], list[list[str]]]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A recording that was labelled wrongly. likelihood: of the label that was said."""
+    """A recording that was labelled wrongly. likelihood: of the label that was said.
+
+    times: how often, where it was tested more than once.
+    """
 
     path: Path
     name: str
     true: str
     said: str
     likelihood: float
+    times: str
+
+
+def mistake_rows(found: Iterable[Mistake]) -> Table:
+    """As a table."""
+    rows = [[m.name, m.true, m.said, f"{m.likelihood:.2f}", m.times] for m in found]
+    return ["recording", "true", "said", "likelihood", "wrong"], rows
 
 
 NO_GROUPS = (
@@ -73,7 +84,13 @@ def facts(found: Evaluation) -> Iterator[str]:
     if groups:
         yield f"{len(groups)} groups, none of which is on both sides of a split."
     hop = "half a window" if found.hop is None else f"{found.hop:g} s"
-    yield f"Protocol {found.protocol.id}. {found.protocol.text} Embeddings every {hop}."
+    text = found.protocol.text.format(repeats=found.repeats)
+    yield f"Protocol {found.protocol.id}. {text} Embeddings every {hop}."
+    unused = {r.split for r in dataset.recordings} - {"train", "test", None}
+    if has_test_set(dataset) and unused:
+        count = sum(r.split in unused for r in dataset.recordings)
+        names = ", ".join(sorted(filter(None, unused)))
+        yield f"Not used: {count} recordings of the split {names}."
     if any(r.fold for r in dataset.recordings) and any(r.split for r in dataset.recordings):
         yield "The data set gives folds and splits; the folds were used."
     if known:
@@ -92,7 +109,7 @@ def accuracies(found: Evaluation) -> Table:
     for c in found.ranked:
         s = found.summaries[c]
         folds = [f"{fold.accuracy:.1f}" for fold in s.folds] if names else []
-        share = f"{100 * c.train_fraction:g} %"
+        share = f"{s.trained_on:.0f} %"
         cost = [f"{s.seconds:.0f} s", f"{s.memory:.0f} MB"]
         rows.append([extractor_name(found, c), c.head, c.fusion, share, figure(s), *folds, *cost])
     heads = ["extractor", "head", "fusion", "trained on", "accuracy"]
@@ -106,19 +123,42 @@ ACCURACIES_SAID = (
 )
 
 
+def is_pretrained(extractor: str) -> bool:
+    """Whether an extractor has learned anything: it has weights, or was imported."""
+    entry = CATALOGUE.get(extractor.partition("@")[0])
+    return entry is None or entry.definition is None
+
+
+def verdict(found: Evaluation) -> str:
+    """What to ship, in two sentences."""
+    best = found.best
+    summary = found.summaries[best]
+    tested = len({i for trial in found.trials[best.train_fraction] for i in trial.test})
+    spread = f"± {summary.accuracy_sd:.1f} from fold to fold, " if found.folds > 1 else ""
+    said = (
+        f"Trained on {summary.trained_on:.0f} % of the recordings, it labelled "
+        f"{summary.accuracy_mean:.1f} of 100 right that it had not heard ({spread}{tested} "
+        "recordings)."
+    )
+    weakest = min(summary.recall, key=lambda label: summary.recall[label])
+    if summary.recall[weakest] < 100:
+        said += f" It is weakest on {weakest}, of which it found {summary.recall[weakest]:.0f} %."
+    return said
+
+
 def pretraining(found: Evaluation) -> str:
     """Whether pre-training is needed, in a sentence; empty where that was not compared."""
     share = max(c.train_fraction for c in found.summaries)
     here = [c for c in found.ranked if c.train_fraction == share]
     scratch = next((c for c in here if found.is_scratch(c)), None)
-    other = next((c for c in here if not found.is_scratch(c)), None)
+    other = next((c for c in here if is_pretrained(c.extractor)), None)
     if scratch is None or other is None:
         return ""
     own, best = found.summaries[scratch], found.summaries[other]
     return (
         f"Trained on this task alone, a small network ({scratch.extractor} + {scratch.head}) "
-        f"labels {own.accuracy_mean:.1f} of 100 right; the best other way ({other.extractor} + "
-        f"{other.head}) {best.accuracy_mean:.1f}."
+        f"labels {own.accuracy_mean:.1f} of 100 right; the best on a pre-trained extractor "
+        f"({other.extractor} + {other.head}) {best.accuracy_mean:.1f}."
     )
 
 
@@ -186,6 +226,12 @@ def differences_said(found: Evaluation) -> str:
     """How to read it."""
     least = 2 / 2**found.folds
     pairs = len(found.comparisons)
+    if least > 0.05:
+        return (
+            "Wilcoxon's signed-rank test over folds, two-sided: how likely a difference as large "
+            f"is by chance. With {found.folds} folds p can't be less than {least:.2g}: no "
+            "difference can be shown at the usual 0.05. More folds or --repeats would tell more."
+        )
     repeated = (
         " Repeats test the same recordings again, so that p is smaller than it should be."
         if any("/" in t.fold for trials in found.trials.values() for t in trials)
@@ -193,21 +239,29 @@ def differences_said(found: Evaluation) -> str:
     )
     return (
         "Wilcoxon's signed-rank test over folds, two-sided: how likely a difference as large is by "
-        f"chance. With {found.folds} folds p can't be less than {least:.2g}; of {pairs} pairs that "
-        f"do not differ at all, about {max(1, round(pairs / 20))} would still show a p under 0.05."
+        f"chance. With {found.folds} folds p can't be less than {least:.2g}; if the {pairs} pairs "
+        f"did not differ at all, {pairs / 20:.1f} of them would still show a p under 0.05."
         + repeated
     )
 
 
-def mistakes(found: Evaluation) -> Iterator[Mistake]:
-    """Of the best configuration, each recording once a trial."""
+def mistakes(found: Evaluation) -> list[Mistake]:
+    """Of the best configuration, each recording once, the ones that it was surest of first."""
     dataset = found.dataset
+    wrong: dict[int, list[tuple[str, float]]] = {}
+    tested: Counter[int] = Counter()
     for outcome in found.outcomes:
-        if outcome.configuration != found.best:
-            continue
-        for answer in outcome.answers:
-            recording = dataset.recordings[answer.recording]
-            if answer.label != recording.label:
-                name = relative_name(recording.path, dataset.root)
-                said, likelihood = answer.label, max(answer.likelihoods)
-                yield Mistake(recording.path, name, recording.label, said, likelihood)
+        if outcome.configuration == found.best:
+            for answer in outcome.answers:
+                tested[answer.recording] += 1
+                if answer.label != dataset.recordings[answer.recording].label:
+                    said = answer.label, max(answer.likelihoods)
+                    wrong.setdefault(answer.recording, []).append(said)
+    listed = []
+    for i, answers in wrong.items():
+        recording = dataset.recordings[i]
+        label, likelihood = max(answers, key=lambda answer: answer[1])
+        times = f"{len(answers)} of {tested[i]}" if tested[i] > 1 else ""
+        name = relative_name(recording.path, dataset.root)
+        listed.append(Mistake(recording.path, name, recording.label, label, likelihood, times))
+    return sorted(listed, key=lambda m: (-m.likelihood, m.name))

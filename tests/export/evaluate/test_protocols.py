@@ -90,6 +90,43 @@ def test_official_folds_stay_what_they_are() -> None:
             assert {folded[i].fold for i in trial.test} == {trial.fold}, id
 
 
+@pytest.mark.parametrize("fraction", [0.8, 0.1])
+@pytest.mark.parametrize("id", PROTOCOLS)
+def test_what_folds_are_called_changes_nothing(id: str, fraction: float) -> None:
+    dataset = make()
+    numbered, renamed = (
+        replace(
+            dataset,
+            recordings=tuple(
+                replace(r, fold=names[k // 2 % 3]) for k, r in enumerate(dataset.recordings)
+            ),
+        )
+        for names in ("123", "cab")
+    )
+    one, two = (
+        {(t.train, t.validation, t.test) for t in trials_of(PROTOCOLS[id], d, fraction, 1)}
+        for d in (numbered, renamed)
+    )
+    assert one == two
+
+
+def test_a_fifth_of_the_rest_is_kept_of_each_class() -> None:
+    """Whatever the test set holds of it."""
+    recordings = [
+        Recording(Path(f"/{label}{split}{k}.wav"), label, split=split)
+        for label, split, n in (
+            ("a", "train", 20),
+            ("a", "test", 200),
+            ("b", "train", 200),
+            ("b", "test", 20),
+        )
+        for k in range(n)
+    ]
+    dataset = Dataset(Path("/"), tuple(recordings), has_splits=True)
+    (trial,) = trials_of(PROTOCOLS["grollmisch2020"], dataset, 0.8, 1)
+    assert labels_of(dataset, trial.validation) == {"a": 4, "b": 40}
+
+
 def test_the_papers_settings() -> None:
     grollmisch, cramer = PROTOCOLS["grollmisch2020"], PROTOCOLS["cramer2019"]
     assert (grollmisch.heads, grollmisch.repeats) == (("svm", "d128", "d512"), 2)

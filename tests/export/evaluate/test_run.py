@@ -17,7 +17,8 @@ from edgeaudio.errors import EdgeAudioError, MissingExtraError
 from edgeaudio_export.datasets.known import KNOWN
 from edgeaudio_export.engines import LocalEngine
 from edgeaudio_export.evaluate import tasks, windows
-from edgeaudio_export.evaluate.run import Evaluation, Request, evaluate
+from edgeaudio_export.evaluate.plan import Request
+from edgeaudio_export.evaluate.run import Evaluation, evaluate
 from edgeaudio_export.heads import training
 
 
@@ -253,7 +254,7 @@ def test_networks_from_scratch_stand_beside(engine_folder: Path, tmp_path: Path)
     ]
     assert found.baselines[0] in found.summaries
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "Trained on this task alone, a small network (logmel-stats + d128)" in page
+    assert "Trained on this task alone" not in page  # nothing pre-trained was tried beside
     assert "logmel-stats (from scratch)" in page
 
 
@@ -291,3 +292,44 @@ def test_another_hop_is_another_embedding(engine_folder: Path, tmp_path: Path) -
     assert half.hop is None
     assert tenth.hop == 0.1
     assert [o.answers for o in half.outcomes] != [o.answers for o in tenth.outcomes]
+
+
+def test_a_class_that_is_not_tested(engine_folder: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{p},{p.parent.name},{'test' if k % 4 == 0 and p.parent.name != 'good' else 'train'}"
+        for k, p in enumerate(sorted(engine_folder.glob("*/*.wav")))
+    ]
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    found = run(tmp_path / "m.csv", tmp_path / "r")
+    (summary,) = found.summaries.values()
+    assert set(summary.recall) == {"broken", "heavy_load"}
+    assert "| good | not tested |" in (tmp_path / "r" / "report.md").read_text()
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "from fold to fold" not in page  # there is one test set
+
+
+def test_a_leak_is_found_before_the_work(
+    engine_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        f"{p},{p.parent.name},{k % 3},one"
+        for k, p in enumerate(sorted(engine_folder.glob("*/*.wav")))
+    ]
+    (tmp_path / "m.csv").write_text("path,label,fold,group\n" + "\n".join(rows) + "\n")
+    monkeypatch.setattr(windows, "WindowEmbedder", None)
+    with pytest.raises(EdgeAudioError, match="which shares the group of it"):
+        run(tmp_path / "m.csv", tmp_path / "r")
+
+
+def test_a_report_inside_the_data_would_be_a_class(engine_folder: Path) -> None:
+    with pytest.raises(EdgeAudioError, match="inside the data set; name a folder elsewhere"):
+        run(engine_folder, engine_folder / "report")
+
+
+def test_nothing_is_left_beside_the_report(engine_folder: Path, tmp_path: Path) -> None:
+    run(engine_folder, tmp_path / "r")
+    assert {p.name for p in (tmp_path / "r").iterdir()} == {
+        "results.json",
+        "report.md",
+        "report.html",
+    }

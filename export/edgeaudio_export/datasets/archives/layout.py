@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeaudio.audio.file import SUFFIXES
 from edgeaudio.errors import DataError
-from edgeaudio_export.datasets.folders import files_below
+from edgeaudio_export.datasets.folders import files_below, has_plain_name
 from edgeaudio_export.datasets.recordings import Dataset, Recording, Skipped
 
 
@@ -42,13 +42,18 @@ def table(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[dict
 
 def audio_below(root: Path) -> list[Path]:
     """Recordings below, by their names; what is hidden is passed over."""
-    return [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
+    return [p for p in files_below(root) if p.suffix.lower() in SUFFIXES and has_plain_name(p)]
 
 
 def collect(root: Path, found: Iterable[Recording], *notes: str) -> Dataset:
     """A data set of the recordings that exist; the others are skipped."""
     recordings, skipped = [], []
+    seen: set[Path] = set()
     for recording in found:
+        if recording.path in seen:
+            notes = (*notes, f"{recording.path.name} is listed twice")
+            continue
+        seen.add(recording.path)
         if recording.path.is_file():
             recordings.append(recording)
         else:
