@@ -17,6 +17,7 @@ from edgeaudio_export.processes import cores, in_processes
 T = TypeVar("T")
 R = TypeVar("R")
 EngineName = Literal["local", "dask", "ray"]
+_PATIENCE = 10  # seconds, for a scheduler to answer
 Make = Callable[..., Callable[[Any], Any]]
 
 
@@ -80,7 +81,7 @@ class DaskEngine:
                 "tcp://HOST:8786, or the variable DASK_SCHEDULER_ADDRESS."
             )
         try:
-            self._client = Client(found, timeout=10)
+            self._client = Client(found, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
             raise EdgeAudioError(f"No Dask scheduler answers at {found}: {error}.") from None
         if not self._client.scheduler_info()["workers"]:

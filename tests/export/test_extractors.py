@@ -223,4 +223,4 @@ def test_the_papers_extractors_are_all_there() -> None:
         for c in ("music", "env")
         for size in (512, 6144)
     }
-    assert set(CATALOGUE) == openl3 | {"logmel-stats", "vggish", "kumar", "yamnet"}
+    assert set(CATALOGUE) == openl3 | {"logmel-stats", "logmel", "vggish", "kumar", "yamnet"}
