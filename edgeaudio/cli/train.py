@@ -24,8 +24,12 @@ from edgeaudio.types import FusionName
 
 if TYPE_CHECKING:
     from edgeaudio.contract import CrossValidation
+    from edgeaudio_export.datasets import Dataset
     from edgeaudio_export.embed import Embedded
     from edgeaudio_export.extractors import Extractor
+
+_WORTH_A_PROCESS = 100
+"""So many recordings take longer than starting a process does."""
 
 
 def train(
@@ -59,7 +63,6 @@ def train(
     from edgeaudio.files import check_output
     from edgeaudio_export.datasets import load_dataset
     from edgeaudio_export.datasets.known import known_set
-    from edgeaudio_export.embed import embed_dataset
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import write_head
     from edgeaudio_export.heads.kinds import check_head
@@ -70,7 +73,7 @@ def train(
     check_head(head, found.id)
     recordings = load_dataset(data, known_set(dataset) if dataset else None).training()
     with progress_bar("embedding") as progress:
-        embedded = embed_dataset(recordings, found, hop, progress)
+        embedded = _embedded(recordings, found, hop, jobs, progress)
     report_skipped(embedded.dataset.skipped, embedded.dataset.notes)
     validated = None
     if cross_validate:
@@ -84,6 +87,31 @@ def train(
     if validated:
         typer.echo(f"cross-validated: {validation_line(validated)}")
     typer.echo(f"{output}: {head} on {found.id}, {fusion} fusion. Next: edgeaudio export")
+
+
+def _embedded(
+    dataset: Dataset,
+    extractor: Extractor,
+    hop: float | None,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> Embedded:
+    """Of what `evaluate` kept, where anything can be kept."""
+    from edgeaudio.errors import OutputError
+    from edgeaudio_export.embed import embed_dataset
+    from edgeaudio_export.engines import get_engine
+    from edgeaudio_export.evaluate.windows import embedded
+    from edgeaudio_export.home import cache
+    from edgeaudio_export.processes import cores
+    from edgeaudio_export.weights.store import make_folder
+
+    try:
+        make_folder(cache("windows"))
+    except OutputError:
+        return embed_dataset(dataset, extractor, hop, progress)
+    worth = max(1, len(dataset.recordings) // _WORTH_A_PROCESS)
+    engine = get_engine("local", jobs or min(cores(), worth))
+    return embedded(dataset, extractor, hop, engine, progress)
 
 
 def _validated(

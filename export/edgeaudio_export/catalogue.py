@@ -66,31 +66,36 @@ class Entry:
         return self.gigamacs * self.sample_rate / self.window
 
 
-def _logmel_stats() -> Entry:
+def _unlearned(
+    id: str,
+    log_mel: logmel.LogMel,
+    add: Callable[[GraphBuilder, str], str],
+    dimensions: int,
+    gigamacs: float,
+    definition: str,
+) -> Entry:
+    """An extractor without weights, on a log-mel spectrogram of our own."""
     return Entry(
-        id="logmel-stats",
-        sample_rate=logmel_stats.SAMPLE_RATE,
-        window=logmel_stats.WINDOW,
-        hop=logmel_stats.WINDOW // 2,
-        add=lambda b, pcm, arrays, options: logmel_stats.add_embedding(b, pcm),
-        dimensions=lambda options: logmel_stats.DIMENSIONS,
-        gigamacs=0.021,
-        definition=logmel_stats.digest(),
+        id=id,
+        sample_rate=log_mel.sample_rate,
+        window=log_mel.window,
+        hop=log_mel.window // 2,
+        add=lambda b, pcm, arrays, options: add(b, pcm),
+        dimensions=lambda options: dimensions,
+        gigamacs=gigamacs,
+        definition=definition,
     )
+
+
+def _logmel_stats() -> Entry:
+    of = logmel_stats
+    parts = (of.LOG_MEL, of.add_embedding, of.DIMENSIONS)
+    return _unlearned("logmel-stats", *parts, gigamacs=0.021, definition=of.digest())
 
 
 def _logmel() -> Entry:
-    patch = logmel.PATCH
-    return Entry(
-        id="logmel",
-        sample_rate=patch.sample_rate,
-        window=patch.window,
-        hop=patch.window // 2,
-        add=lambda b, pcm, arrays, options: logmel.add_embedding(b, pcm),
-        dimensions=lambda options: logmel.DIMENSIONS,
-        gigamacs=0.008,
-        definition=logmel.digest(),
-    )
+    parts = (logmel.PATCH, logmel.add_embedding, logmel.DIMENSIONS)
+    return _unlearned("logmel", *parts, gigamacs=0.008, definition=logmel.digest())
 
 
 def _openl3(representation: str, content: str, size: int) -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from edgeaudio.contract import CrossValidation
@@ -15,10 +14,10 @@ from edgeaudio_export.evaluate.results import summarise
 from edgeaudio_export.evaluate.tasks import (
     Configuration,
     Task,
-    TaskRunner,
     material_of,
+    outcomes_of,
 )
-from edgeaudio_export.evaluate.windows import join
+from edgeaudio_export.evaluate.windows import Windows, join
 from edgeaudio_export.extractors import Extractor
 
 _QUICK = ("svm", "knn")
@@ -51,14 +50,12 @@ def cross_validate(
     configuration = Configuration(extractor.id, head, fusion, splits.ALL)
     engine = get_engine("local", 1 if head in _QUICK else jobs)
     tasks = [Task(configuration, trial) for trial in trials]
-    outcomes = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "windows.npy"
-        windows = {extractor.id: join(rows, [len(r) for r in rows], extractor.dimensions, path)}
-        material = material_of(dataset, digests, {extractor.id: extractor}, hop, windows)
-        for outcome in engine.run(TaskRunner, (material,), tasks):
-            outcomes.append(outcome)
-            progress(len(outcomes), len(tasks))
+
+    def joined(id: str, path: Path) -> Windows:
+        return join(rows, [len(r) for r in rows], extractor.dimensions, path)
+
+    material = material_of(dataset, digests, {extractor.id: extractor}, hop)
+    outcomes = outcomes_of(tasks, material, joined, engine, progress)
     labels = [r.label for r in dataset.recordings]
     summary = summarise(outcomes, labels, dataset.labels)[configuration]
     return CrossValidation(

@@ -50,7 +50,7 @@ def _head(found: Evaluation) -> str:
     what = f"{best.extractor} + {best.head}, {best.fusion} fusion"
     lines = [
         f'<p class="verdict">Best: <b>{escape(what)}</b>. {escape(tables.verdict(found))}</p>',
-        f"<p>{escape(tables.pretraining(found))}</p>",
+        *(f"<p>{escape(text)}</p>" for text in (tables.pretraining(found),) if text),
         "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in tables.facts(found)) + "</ul>",
     ]
     if not any(r.group for r in dataset.recordings):
@@ -91,13 +91,15 @@ def _accuracy(found: Evaluation) -> str:
 
 
 def _published(found: Evaluation) -> str:
-    table = tables.published(found)
+    said = "Percent of recordings, late fusion, from the papers, and ours by the protocol "
+    return _section("Published figures", f"{said}{found.protocol.id}.", tables.published(found))
+
+
+def _section(title: str, said: str, table: tables.Table | None) -> str:
+    """A table with words before it; nothing without one."""
     if table is None:
         return ""
-    return (
-        "<h2>Published figures</h2>\n<p>Percent of recordings, late fusion, from the papers, and "
-        f"ours by the protocol {escape(found.protocol.id)}.</p>\n" + _table(table)
-    )
+    return f"<h2>{escape(title)}</h2>\n<p>{escape(said)}</p>\n{_table(table)}"
 
 
 def _amount(found: Evaluation) -> str:
@@ -106,13 +108,11 @@ def _amount(found: Evaluation) -> str:
 
 
 def _fusion(found: Evaluation) -> str:
-    table = tables.fusions(found)
-    if table is None:
-        return ""
-    return (
-        "<h2>Early or late</h2>\n<p>late: the likelihoods of all windows are summed. early: their "
-        "embeddings are pooled first (maximum), which helps with events that fill part of a "
-        "recording.</p>\n" + _table(table)
+    return _section(
+        "Early or late",
+        "late: the likelihoods of all windows are summed. early: their embeddings are pooled first "
+        "(maximum), which helps with events that fill part of a recording.",
+        tables.fusions(found),
     )
 
 

@@ -34,16 +34,16 @@ def accuracies(summaries: Sequence[Summary]) -> str:
     ordered = sorted(summaries, key=lambda s: s.accuracy_mean)
     names = [f"{s.extractor} + {s.head}, {s.fusion}" for s in ordered]
     with _figure(7.2, 0.8 + 0.28 * len(ordered)) as (figure, axes, svg):
-        shares = sorted({s.train_fraction for s in ordered})
+        shares = sorted({s.trained_on for s in ordered})
         colours = {share: f"C{k}" for k, share in enumerate(reversed(shares))}
         for k, s in enumerate(ordered):
-            axes.barh(k, s.accuracy_mean, xerr=s.accuracy_sd, color=colours[s.train_fraction])
+            axes.barh(k, s.accuracy_mean, xerr=s.accuracy_sd, color=colours[s.trained_on])
             axes.text(1, k, f"{s.accuracy_mean:.1f}", va="center", color="white")
         axes.set_yticks(range(len(ordered)), names)
         axes.set_xlim(0, 100)
         axes.set_xlabel("recordings right, percent (mean and standard deviation over folds)")
         for share, colour in colours.items():
-            axes.barh(0, 0, color=colour, label=f"trained on {100 * share:g} %")
+            axes.barh(0, 0, color=colour, label=f"trained on {share:.0f} %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.35 / figure.get_figheight() - 0.1))
     return svg[0]
 
@@ -57,9 +57,9 @@ def amount_of_data(summaries: Sequence[Summary]) -> str:
         return ""
     with _figure(7.2, 3.4) as (_, axes, svg):
         for name, points in lines.items():
-            points = sorted(points, key=lambda s: s.train_fraction)
+            points = sorted(points, key=lambda s: s.trained_on)
             axes.errorbar(
-                [100 * s.train_fraction for s in points],
+                [s.trained_on for s in points],
                 [s.accuracy_mean for s in points],
                 [s.accuracy_sd for s in points],
                 label=name,

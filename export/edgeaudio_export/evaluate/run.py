@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,16 +22,13 @@ from edgeaudio_export.evaluate.report import markdown
 from edgeaudio_export.evaluate.results import Comparison, Summary, compare, summarise
 from edgeaudio_export.evaluate.tasks import (
     Configuration,
-    Material,
     Outcome,
     Task,
-    TaskRunner,
-    effort,
     material_of,
+    outcomes_of,
 )
-from edgeaudio_export.evaluate.windows import embed_windows, join_files, without
+from edgeaudio_export.evaluate.windows import Windows, embed_windows, join_files, without
 from edgeaudio_export.extractors import Extractor
-from edgeaudio_export.home import cache
 from edgeaudio_export.weights.store import make_folder
 
 _REPORT = ("results.json", "report.md", "report.html")
@@ -106,17 +102,14 @@ def evaluate(
     if skipped:
         dataset, digests, files = _usable(dataset, digests, files, skipped)
         trials = _trials(plan, dataset, digests)
-    make_folder(cache("tasks"))
-    with tempfile.TemporaryDirectory(dir=cache("tasks")) as folder:
-        windows = {
-            id: join_files(
-                [p for p in paths if p], plan.extractors[id].dimensions, Path(folder) / f"{k}.npy"
-            )
-            for k, (id, paths) in enumerate(files.items())
-        }
-        material = material_of(dataset, digests, plan.extractors, plan.hop, windows)
-        tasks = [Task(c, trial) for c in plan.configurations for trial in trials[c.train_fraction]]
-        outcomes = tuple(_outcomes(engine, material, plan, tasks, progress))
+    tasks = [Task(c, trial) for c in plan.configurations for trial in trials[c.train_fraction]]
+
+    def joined(id: str, path: Path) -> Windows:
+        return join_files([f for f in files[id] if f], plan.extractors[id].dimensions, path)
+
+    told = partial(progress, "training and testing")
+    material = material_of(dataset, digests, plan.extractors, plan.hop)
+    outcomes = outcomes_of(tasks, material, joined, engine, told)
     truth = [r.label for r in dataset.recordings]
     summaries = summarise(outcomes, truth, dataset.labels)
     found_all = Evaluation(
@@ -191,18 +184,3 @@ def _usable(
     chosen = [i for i, r in enumerate(dataset.recordings) if r.path in kept]
     left = {name: [found[i] for i in chosen] for name, found in files.items()}
     return usable, tuple(digests[i] for i in chosen), left
-
-
-def _outcomes(
-    engine: Engine, material: Material, plan: Plan, tasks: Sequence[Task], progress: Progress
-) -> Iterator[Outcome]:
-    """In the order of the tasks; the long ones are begun first."""
-    sizes = {id: e.dimensions for id, e in plan.extractors.items()}
-    cost = [effort(task, sizes[task.configuration.extractor]) for task in tasks]
-    order = sorted(range(len(tasks)), key=lambda k: -cost[k])
-    found: dict[int, Outcome] = {}
-    results = engine.run(TaskRunner, (material,), [tasks[k] for k in order])
-    for k, outcome in zip(order, results, strict=True):
-        found[k] = outcome
-        progress("training and testing", len(found), len(tasks))
-    yield from (found[k] for k in range(len(tasks)))

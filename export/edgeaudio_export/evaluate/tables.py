@@ -63,6 +63,11 @@ def figure(summary: Summary) -> str:
     return f"{mean} ± {summary.accuracy_sd:.1f}" if len(summary.folds) > 1 else mean
 
 
+def share_of(summary: Summary) -> str:
+    """How much of all recordings it was trained on."""
+    return f"{summary.trained_on:.0f} %"
+
+
 def recall(summary: Summary, label: str) -> str:
     """In percent."""
     found = summary.recall.get(label)
@@ -109,9 +114,10 @@ def accuracies(found: Evaluation) -> Table:
     for c in found.ranked:
         s = found.summaries[c]
         folds = [f"{fold.accuracy:.1f}" for fold in s.folds] if names else []
-        share = f"{s.trained_on:.0f} %"
         cost = [f"{s.seconds:.0f} s", f"{s.memory:.0f} MB"]
-        rows.append([extractor_name(found, c), c.head, c.fusion, share, figure(s), *folds, *cost])
+        rows.append(
+            [extractor_name(found, c), c.head, c.fusion, share_of(s), figure(s), *folds, *cost]
+        )
     heads = ["extractor", "head", "fusion", "trained on", "accuracy"]
     return [*heads, *(f"fold {name}" for name in names), "time", "memory"], rows
 
@@ -136,7 +142,7 @@ def verdict(found: Evaluation) -> str:
     tested = len({i for trial in found.trials[best.train_fraction] for i in trial.test})
     spread = f"± {summary.accuracy_sd:.1f} from fold to fold, " if found.folds > 1 else ""
     said = (
-        f"Trained on {summary.trained_on:.0f} % of the recordings, it labelled "
+        f"Trained on {share_of(summary)} of the recordings, it labelled "
         f"{summary.accuracy_mean:.1f} of 100 right that it had not heard ({spread}{tested} "
         "recordings)."
     )
@@ -204,8 +210,8 @@ def fusions(found: Evaluation) -> Table | None:
     if len(names) < 2:
         return None
     rows = [
-        [extractor, head, f"{100 * share:g} %", *(figure(group[f]) for f in names)]
-        for (extractor, head, share), group in by_key.items()
+        [extractor, head, share_of(group[names[0]]), *(figure(group[f]) for f in names)]
+        for (extractor, head, _), group in by_key.items()
         if all(f in group for f in names)
     ]
     return ["extractor", "head", "trained on", *names], rows

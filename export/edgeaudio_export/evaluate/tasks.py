@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from edgeaudio.files import write_atomic
 from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets.recordings import Dataset
 from edgeaudio_export.embed import spec_of
+from edgeaudio_export.engines import Engine
 from edgeaudio_export.evaluate import splits
 from edgeaudio_export.evaluate.splits import Trial
-from edgeaudio_export.evaluate.windows import Windows
+from edgeaudio_export.evaluate.windows import Progress, Windows
 from edgeaudio_export.extractors import Extractor
 from edgeaudio_export.heads.kinds import new_head
 from edgeaudio_export.home import cache
@@ -45,8 +47,8 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """For a table."""
-        share = f"{100 * self.train_fraction:g} %"
+        """For a table; the share as it was asked for."""
+        share = f"train fraction {self.train_fraction:g}"
         return f"{self.extractor} + {self.head}, {self.fusion}, {share}"
 
 
@@ -100,24 +102,21 @@ class Material:
 
 
 class TaskRunner:
-    """Does tasks, each once: what came of one is kept, under EDGEAUDIO_HOME."""
+    """Does tasks; what comes of one is kept, under EDGEAUDIO_HOME."""
 
     def __init__(self, material: Material) -> None:
         self._material = material
         self._opened: dict[str, tuple[F32, ...]] = {}
 
     def __call__(self, task: Task) -> Outcome:
-        """Do it, or read what came of it before."""
-        path = _kept(self._material.identity[task.configuration.extractor], task)
-        try:
-            return codec.loads(Outcome, path.read_text(), "a finished task")
-        except (OSError, ValueError):  # not done yet, or half of a crash
-            with threadpool_limits(1):  # processes share the processor; and sums keep their order
-                outcome = self._run(task)
-            with suppress(OSError, OutputError):  # not kept where nothing can be
-                make_folder(path.parent)
-                write_atomic(path, codec.dumps(outcome).encode(), overwrite=True)
-            return outcome
+        """Do it, and keep what came of it."""
+        with threadpool_limits(1):  # processes share the processor; and sums keep their order
+            outcome = self._run(task)
+        path = _kept(self._material, task)
+        with suppress(OSError, OutputError):  # not kept where nothing can be
+            make_folder(path.parent)
+            write_atomic(path, codec.dumps(outcome).encode(), overwrite=True)
+        return outcome
 
     def _run(self, task: Task) -> Outcome:
         begin = time.perf_counter()
@@ -168,10 +167,10 @@ def material_of(
     digests: Sequence[str],
     extractors: Mapping[str, Extractor],
     hop: float | None,
-    windows: Mapping[str, Windows],
 ) -> Material:
-    """For the tasks of a data set. digests: of the recordings. hop: in seconds, None for each
-    extractor's own.
+    """For the tasks of a data set, still without its embeddings.
+
+    digests: of the recordings. hop: in seconds, None for each extractor's own.
     """
     labels = tuple(r.label for r in dataset.recordings)
     # By number: what a group is called, or where a file lies, changes nothing.
@@ -183,7 +182,43 @@ def material_of(
     for id, extractor in extractors.items():
         parts = (extractor.digest, spec_of(extractor, hop).hop, labels, groups, digests, made_by)
         identity[id] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return Material(windows, labels, groups, dataset.labels, identity)
+    return Material({}, labels, groups, dataset.labels, identity)
+
+
+def outcomes_of(
+    tasks: Sequence[Task],
+    material: Material,
+    join: Callable[[str, Path], Windows],
+    engine: Engine,
+    progress: Progress,
+) -> tuple[Outcome, ...]:
+    """What comes of tasks, in their order; what is kept of them is not done again.
+
+    join: puts the embeddings by an extractor, by its id, into a file for the tasks that are left.
+    """
+    found = {k: kept_outcome(material, task) for k, task in enumerate(tasks)}
+    left = sorted((k for k in found if not found[k]), key=lambda k: -_effort(tasks[k]))
+    done = len(tasks) - len(left)
+    progress(done, len(tasks))
+    if left:
+        make_folder(cache("tasks"))
+        with tempfile.TemporaryDirectory(dir=cache("tasks")) as folder:
+            names = dict.fromkeys(tasks[k].configuration.extractor for k in left)
+            paths = {id: Path(folder) / f"{number}.npy" for number, id in enumerate(names)}
+            ready = replace(material, windows={id: join(id, p) for id, p in paths.items()})
+            results = engine.run(TaskRunner, (ready,), [tasks[k] for k in left])
+            for k, outcome in zip(left, results, strict=True):
+                found[k] = outcome
+                done += 1
+                progress(done, len(tasks))
+    return tuple(outcome for outcome in found.values() if outcome)
+
+
+def _effort(task: Task) -> float:
+    """About how long it takes, in no unit: long ones are begun first."""
+    weight = {"cnn": 10, "d512": 8, "mlp": 8, "d128": 3}.get(task.configuration.head, 1)
+    windows = 10 if task.configuration.fusion == "late" else 1
+    return float(weight * windows * len(task.trial.train))
 
 
 def _code() -> str:
@@ -196,16 +231,17 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def effort(task: Task, dimensions: int) -> float:
-    """About how long it takes, in no unit: long ones are begun first."""
-    configuration = task.configuration
-    weight = {"cnn": 10, "d512": 8, "mlp": 8, "d128": 3}.get(configuration.head, 1)
-    examples = len(task.trial.train) * (10 if configuration.fusion == "late" else 1)
-    return float(weight * examples * (dimensions + 500))
+def kept_outcome(material: Material, task: Task) -> Outcome | None:
+    """What came of a task before, if it was done."""
+    try:
+        return codec.loads(Outcome, _kept(material, task).read_text(), "a finished task")
+    except (OSError, ValueError):  # not done yet, or half of a crash
+        return None
 
 
-def _kept(identity: str, task: Task) -> Path:
-    key = hashlib.sha256(json.dumps([identity, codec.dumps(task)]).encode()).hexdigest()
+def _kept(material: Material, task: Task) -> Path:
+    parts = [material.identity[task.configuration.extractor], codec.dumps(task)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return cache("outcomes", key[:2], f"{key}.json")
 
 

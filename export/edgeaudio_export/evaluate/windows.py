@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,8 @@ from edgeaudio.audio.resample import resampler_name
 from edgeaudio.errors import AudioFileError, EdgeAudioError
 from edgeaudio.files import write_atomic
 from edgeaudio.types import F32
-from edgeaudio_export.datasets.recordings import Dataset, Skipped, check_not_empty
-from edgeaudio_export.embed import WindowEmbedder, spec_of
+from edgeaudio_export.datasets.recordings import Dataset, Skipped, check_not_empty, kept_digest
+from edgeaudio_export.embed import Embedded, WindowEmbedder, spec_of
 from edgeaudio_export.engines import Engine
 from edgeaudio_export.extractors import Extractor, get_extractor
 from edgeaudio_export.home import cache
@@ -62,7 +63,7 @@ def embed_windows(
     spec = spec_of(extractor, hop)
     settings = [extractor.id, extractor.digest, spec.hop, resampler_name(), versions("soundfile")]
     files = [_kept(digest, settings) for digest in digests]
-    found: list[Path | None] = [p if _holds(p, extractor.dimensions) else None for p in files]
+    found: list[Path | None] = [p if _count(p, extractor.dimensions) else None for p in files]
     missing = [i for i, path in enumerate(found) if path is None]
     skipped: list[Skipped] = []
     done = len(found) - len(missing)
@@ -73,7 +74,7 @@ def embed_windows(
     for i, error in zip(missing, errors, strict=True):
         done += 1
         progress(done, len(found))
-        if not error and not _holds(files[i], extractor.dimensions):
+        if not error and not _count(files[i], extractor.dimensions):
             raise EdgeAudioError(
                 f"Embeddings were written to {files[i]}, and are not there; on a cluster all "
                 "machines must share the folder that EDGEAUDIO_HOME names."
@@ -116,6 +117,23 @@ def without(dataset: Dataset, skipped: Sequence[Skipped]) -> Dataset:
     return found
 
 
+def embedded(
+    dataset: Dataset,
+    extractor: Extractor,
+    hop: float | None,
+    engine: Engine,
+    progress: Progress,
+) -> Embedded:
+    """A data set with its embeddings, as `embed.embed_dataset`, of what was kept before.
+
+    hop: in seconds, half a window if None. Raises DataError if a class has nothing usable.
+    """
+    digests = tuple(kept_digest(r.path) for r in dataset.recordings)
+    files, skipped = embed_windows(dataset, digests, extractor, hop, engine, progress)
+    rows = tuple(np.load(file, allow_pickle=False) for file in files if file)
+    return Embedded(without(dataset, skipped), rows)
+
+
 def join(rows: Iterable[F32], counts: Sequence[int], dimensions: int, path: Path) -> Windows:
     """Write embeddings, one [windows, D] a recording, into one file for the tasks.
 
@@ -132,7 +150,7 @@ def join(rows: Iterable[F32], counts: Sequence[int], dimensions: int, path: Path
 
 def join_files(files: Sequence[Path], dimensions: int, path: Path) -> Windows:
     """The same of the files that `embed_windows` names."""
-    counts = [_shape(file)[0] for file in files]
+    counts = [_count(file, dimensions) for file in files]
     return join((np.load(file, allow_pickle=False) for file in files), counts, dimensions, path)
 
 
@@ -141,21 +159,15 @@ def _kept(digest: str, settings: list[object]) -> Path:
     return cache("windows", key[:2], f"{key}.npy")
 
 
-def _holds(path: Path, dimensions: int) -> bool:
-    """Whether the embeddings of a recording lie there, whole."""
-    if not path.is_file():
-        return False
+def _count(path: Path, dimensions: int) -> int:
+    """How many windows' embeddings lie in a file, by its head and its size; 0 unless whole."""
     try:
-        rows: F32 = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            begin = file.tell()
+        whole = path.stat().st_size == begin + 4 * math.prod(shape)
     except (OSError, ValueError, EOFError):
-        return False
-    fits = rows.ndim == 2 and rows.shape[1] == dimensions and len(rows) > 0
-    return fits and rows.dtype == np.float32
-
-
-def _shape(path: Path) -> tuple[int, ...]:
-    """Of an array in a file, by its head."""
-    with path.open("rb") as file:
-        np.lib.format.read_magic(file)
-        shape: tuple[int, ...] = np.lib.format.read_array_header_1_0(file)[0]
-    return shape
+        return 0
+    fits = len(shape) == 2 and shape[1] == dimensions and dtype == np.float32
+    return shape[0] if fits and whole else 0

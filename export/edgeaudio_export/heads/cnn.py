@@ -48,7 +48,6 @@ STEPS = (150, 4000)
 """At least and at most: with little data there are more epochs, with much there are fewer."""
 
 FRAMES, BANDS = logmel.PATCH.frames, logmel.PATCH.bands
-Convolution = tuple[F32, F32]
 
 
 class CnnHead(Head):
