@@ -16,9 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from onnx import TensorProto
 
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
+from edgeaudio.spectrogram import hann
 from edgeaudio_export.frontends import spectra
+from edgeaudio_export.frontends.graph import add_power
 from edgeaudio_export.graphs import GraphBuilder
 
 RUNS = 15
@@ -46,13 +49,13 @@ class Case:
 
     @property
     def window(self) -> np.ndarray:
-        return spectra.hann(self.n_fft)
+        return hann(self.n_fft)
 
 
 def in_graph(case: Case, add: Callable[[GraphBuilder, str, Case], str]) -> tuple[Spectrogram, int]:
     """A session, and the bytes of its model."""
     b = GraphBuilder()
-    b.rename_last(spectra.add_float(b, add(b, "pcm", case)), "power")
+    b.rename_last(b.add("Cast", add(b, "pcm", case), to=TensorProto.FLOAT), "power")
     shape = ["N", case.frames, case.n_fft // 2 + 1]
     data = b.model(
         "spectrogram", {"pcm": ["N", case.samples]}, {"power": shape}
@@ -62,8 +65,8 @@ def in_graph(case: Case, add: Callable[[GraphBuilder, str, Case], str]) -> tuple
 
 
 def two_products(b: GraphBuilder, pcm: str, case: Case) -> str:
-    samples = spectra.add_double(b, pcm)
-    return spectra.add_power(b, samples, case.frames, case.hop, case.window, case.n_fft)
+    samples = b.add("Cast", pcm, to=TensorProto.DOUBLE)
+    return add_power(b, samples, case.frames, case.hop, case.window, case.n_fft)
 
 
 def convolution(b: GraphBuilder, pcm: str, case: Case) -> str:

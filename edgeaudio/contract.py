@@ -1,21 +1,19 @@
 """The contract: what a model file says about itself, as JSON in its metadata.
 
 Read by the runtime, written by the export stage. Sizes are in samples at the model's rate,
-levels in dBFS (0 dBFS = a full-scale sine has peak 1), arrays are base64 of zlib-compressed
-little-endian values.
+levels in dBFS (0 dBFS = a full-scale sine has peak 1), arrays as `packing` writes them.
 """
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeaudio import codec
+from edgeaudio.packing import unpack
+from edgeaudio.quantisation import Quantisation
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio.types import F32, RESERVED_LABELS, FusionName, Tail, WindowSpec
 
 KEY = "edgeaudio.contract"
@@ -23,7 +21,6 @@ HEAD_KEY = "edgeaudio.head"
 SCHEMA_VERSION = 1
 DEFAULT_HORIZON = 5.0  # seconds
 
-_MAX_ARRAY_BYTES = 64 * 2**20
 _MAX_TOLERANCE = 0.1
 _MAX_HORIZON = 86_400.0  # seconds
 _MAX_LABEL = 200
@@ -132,7 +129,8 @@ class Contract:
     """Everything but the graph. `head_graph`: base64 of the ONNX graph embedding -> likelihood.
 
     horizon: seconds that one live decision covers, unless the user says otherwise.
-    A file without a head is an extractor on its own.
+    A file without a head is an extractor on its own. front_end: how its graph makes a spectrogram
+    of samples, for those who compute it outside; None if it does not.
     """
 
     schema_version: int
@@ -146,6 +144,13 @@ class Contract:
     golden: tuple[GoldenVector, ...]
     tolerance: Tolerance = field(default_factory=Tolerance)
     levels: Levels | None = None
+    front_end: SpectrogramSpec | None = None
+    quantisation: Quantisation | None = None
+
+    @property
+    def arithmetic(self) -> str:
+        """Of the network: float32 or int8."""
+        return "int8" if self.quantisation else "float32"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -240,27 +245,6 @@ def _check_ranges(contract: Contract) -> None:
         raise ValueError(
             f"contract.horizon is {contract.horizon}, outside {window}..{_MAX_HORIZON} seconds"
         )
-
-
-def pack(array: NDArray[Any]) -> str:
-    """Base64 of the zlib-compressed little-endian bytes of `array` (int16 or float32)."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return base64.b64encode(zlib.compress(little.tobytes(), 9)).decode("ascii")
-
-
-def unpack(text: str, dtype: str, length: int) -> NDArray[Any]:
-    """Inverse of `pack`. Raises ValueError unless exactly `length` values come out."""
-    size = np.dtype(dtype).itemsize * length
-    if size > _MAX_ARRAY_BYTES:
-        raise ValueError(f"a packed array of {size} bytes is larger than any golden vector")
-    try:
-        inflate = zlib.decompressobj()
-        raw = inflate.decompress(base64.b64decode(text, validate=True), size + 1)
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"a packed array is damaged: {error}") from None
-    if len(raw) != size:
-        raise ValueError(f"a packed array holds {len(raw)} bytes, expected {size}")
-    return np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).astype(dtype)
 
 
 def golden_samples(vector: GoldenVector, window: int) -> F32:

@@ -8,6 +8,7 @@ import pytest
 
 from edgeaudio import contract as contracts
 from edgeaudio.model import Model
+from edgeaudio.packing import pack, unpack
 
 
 def changed(model: Model, path: str, value: object) -> str:
@@ -80,18 +81,18 @@ def test_missing_field_is_named(model: Model) -> None:
         contracts.contract_from_json(json.dumps(data))
 
 
-@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
 def test_arrays_come_back_exactly(dtype: str) -> None:
     array = np.random.default_rng(0).integers(-32768, 32767, 999).astype(dtype)
-    assert np.array_equal(contracts.unpack(contracts.pack(array), dtype, 999), array)
+    assert np.array_equal(unpack(pack(array), dtype, 999), array)
 
 
 def test_a_packed_bomb_is_not_inflated() -> None:
-    bomb = contracts.pack(np.zeros(10**7, np.float32))
+    bomb = pack(np.zeros(10**7, np.float32))
     assert len(bomb) < 10**5
     with pytest.raises(ValueError, match="holds 65 bytes, expected 64"):
-        contracts.unpack(bomb, "float32", 16)
-    with pytest.raises(ValueError, match="larger than any golden vector"):
-        contracts.unpack(bomb, "float32", 10**9)
+        unpack(bomb, "float32", 16)
+    with pytest.raises(ValueError, match="larger than any that is written"):
+        unpack(bomb, "float32", 10**9)
     with pytest.raises(ValueError, match="is damaged"):
-        contracts.unpack("no base64!", "float32", 16)
+        unpack("no base64!", "float32", 16)

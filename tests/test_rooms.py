@@ -14,6 +14,7 @@ import edgeaudio_export
 
 RUNTIME = Path(edgeaudio.__file__).parent
 GROUND = {"types", "contract", "errors", "codec", "seal", "files", "memory"}
+GROUND |= {"packing", "spectrogram", "wire", "network", "quantisation"}
 ROOMS = ("audio", "decide", "model", "sinks")
 WORKSTATION = {"onnx", "sklearn", "skl2onnx", "scipy", "torch", "tensorflow", "pickle", "joblib"}
 

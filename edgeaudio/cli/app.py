@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from edgeaudio.cli.bench import bench
 from edgeaudio.cli.classify import classify
 from edgeaudio.cli.common import EXIT_STATUSES, help_of
 from edgeaudio.cli.datasets import datasets
@@ -33,6 +34,7 @@ for _command in (
     export,
     classify,
     listen,
+    bench,
     devices,
     verify,
     extractors,

@@ -17,7 +17,7 @@ def verify(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.onnx).")],
 ) -> None:
     """Show a model file's contract and run its golden vectors on this machine."""
-    from edgeaudio.model import check_golden, golden_results, load_model
+    from edgeaudio.model import check_golden, golden_results, load_model, whole_graph_results
 
     loaded = load_model(model, self_test=False)
     typer.echo(f"{model}: {model.stat().st_size / 1e6:.1f} MB, digest holds\n")
@@ -27,6 +27,8 @@ def verify(
     results = golden_results(loaded, model)
     _print_golden(results, loaded.contract.tolerance)
     check_golden(results, model)
+    check_golden(whole_graph_results(model), model)
+    typer.echo("  The whole graph, as other programs run it, agrees.\n")
     typer.echo(f"{model} can be used here.")
 
 

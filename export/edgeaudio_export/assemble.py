@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,9 @@ from edgeaudio import seal
 from edgeaudio.audio.resample import resampler_name
 from edgeaudio.contract import DEFAULT_HORIZON, Contract, ExtractorInfo, GoldenVector
 from edgeaudio.errors import EdgeAudioError
-from edgeaudio.model import load_model, open_session
+from edgeaudio.model import Model, check_golden, load_model, whole_graph_results
+from edgeaudio.network import Network, open_network, open_session
+from edgeaudio.packing import pack
 from edgeaudio.types import F32
 from edgeaudio_export.calibration import Calibration
 from edgeaudio_export.extractors import Extractor
@@ -61,9 +65,12 @@ def assemble(
         horizon=horizon,
         licences=extractor.licences,
         versions=versions("onnx"),
-        golden=golden_vectors(model, windows, with_head=head is not None),
+        golden=(),
         levels=calibration.levels if calibration else None,
+        front_end=extractor.front_end,
     )
+    made = Model(contract, *_at_work(model, contract))
+    contract = replace(contract, golden=golden_vectors(made, windows))
     set_metadata(model, {contracts.KEY: contracts.to_json(contract), seal.KEY: seal.BLANK})
     data = seal.seal(model.SerializeToString())
     _prove(data)
@@ -110,18 +117,14 @@ def _renamed(graph: onnx.GraphProto, names: dict[str, str]) -> onnx.GraphProto:
     return copy
 
 
-def golden_vectors(
-    model: onnx.ModelProto, windows: dict[str, F32], *, with_head: bool
-) -> tuple[GoldenVector, ...]:
+def golden_vectors(model: Model, windows: dict[str, F32]) -> tuple[GoldenVector, ...]:
     """What `model` says here of each window float32 [samples], put on the 16-bit grid first."""
-    session = open_session(model.SerializeToString())
-    outputs = ["embedding", "likelihood"] if with_head else ["embedding"]
     vectors = []
     for name, window in windows.items():
         grid = on_grid(window)
-        values = session.run(outputs, {"pcm": (grid / 32768.0).astype(np.float32)[None]})
-        likelihood = values[1][0] if with_head else np.zeros(0, np.float32)
-        packed = (contracts.pack(a) for a in (grid, values[0][0], likelihood))
+        embedding = model.embed((grid / 32768.0).astype(np.float32)[None])
+        likelihood = model.classify(embedding) if model.labels else np.zeros((1, 0), np.float32)
+        packed = (pack(values) for values in (grid, embedding[0], likelihood[0]))
         vectors.append(GoldenVector(name, *packed))
     return tuple(vectors)
 
@@ -155,9 +158,18 @@ def _encode(graph: onnx.ModelProto) -> str:
     return base64.b64encode(graph.SerializeToString()).decode("ascii")
 
 
+def _at_work(graph: onnx.ModelProto, contract: Contract) -> tuple[Network, Any]:
+    extractor = contract.extractor
+    sizes = (extractor.window, extractor.dimensions)
+    network = open_network(graph.SerializeToString(), contract.front_end, *sizes)
+    head = contract.head_graph
+    return network, open_session(base64.b64decode(head)) if head else None
+
+
 def _prove(data: bytes) -> None:
-    """Load the bytes as a device would, before anybody sees them."""
+    """Load the bytes as a device would, before anybody sees them, and as any other host."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(data)
         load_model(path)
+        check_golden(whole_graph_results(path), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio.types import F32, F64
 from edgeaudio_export.frontends import kumar, logmel, logmel_stats, openl3, vggish
 from edgeaudio_export.graphs import GraphBuilder
@@ -38,8 +39,10 @@ class WholeFile:
 class Entry:
     """An extractor as it could be made.
 
-    sample_rate in Hz; window and hop in samples. add: puts the nodes from `pcm` to the embedding
-    into a graph; the last node gives it. options: values by group, the default first.
+    sample_rate in Hz; window and hop in samples. add: puts the nodes from the spectrogram to the
+    embedding into a graph; the last node gives it. rounds: of samples that a comparison gives in
+    float64, whether the peer's front-end computes on them in float32. options: values by group,
+    the default first.
     weights: ids of the weights that are needed. gigamacs: multiplications for a window in
     convolutions and matrix products, front-end included, in 1e9. definition: digest where there
     are no weights. centred: the peer puts half a window of zeros in front, and covers the end.
@@ -50,6 +53,7 @@ class Entry:
     sample_rate: int
     window: int
     hop: int
+    front_end: Callable[[Options], SpectrogramSpec]
     add: Callable[[GraphBuilder, str, Arrays, Options], str]
     dimensions: Callable[[Options], int]
     gigamacs: float
@@ -59,6 +63,7 @@ class Entry:
     centred: bool = False
     whole: WholeFile | None = None
     version: int = 1
+    rounds: Callable[[Options], bool] = lambda options: False
 
     @property
     def gigamacs_a_second(self) -> float:
@@ -80,7 +85,8 @@ def _unlearned(
         sample_rate=log_mel.sample_rate,
         window=log_mel.window,
         hop=log_mel.window // 2,
-        add=lambda b, pcm, arrays, options: add(b, pcm),
+        front_end=lambda options: log_mel.spec(),
+        add=lambda b, spectrogram, arrays, options: add(b, spectrogram),
         dimensions=lambda options: dimensions,
         gigamacs=gigamacs,
         definition=definition,
@@ -90,7 +96,7 @@ def _unlearned(
 def _logmel_stats() -> Entry:
     of = logmel_stats
     parts = (of.LOG_MEL, of.add_embedding, of.DIMENSIONS)
-    return _unlearned("logmel-stats", *parts, gigamacs=0.021, definition=of.digest())
+    return _unlearned("logmel-stats", *parts, gigamacs=0.015, definition=of.digest())
 
 
 def _logmel() -> Entry:
@@ -99,8 +105,7 @@ def _logmel() -> Entry:
 
 
 def _openl3(representation: str, content: str, size: int) -> Entry:
-    def add(b: GraphBuilder, pcm: str, arrays: Arrays, options: Options) -> str:
-        spectrogram = openl3.add_spectrogram(b, pcm, representation, options["frontend"])
+    def add(b: GraphBuilder, spectrogram: str, arrays: Arrays, options: Options) -> str:
         return openl3_network.add_network(b, spectrogram, arrays, representation, size)
 
     return Entry(
@@ -108,7 +113,9 @@ def _openl3(representation: str, content: str, size: int) -> Entry:
         sample_rate=openl3.SAMPLE_RATE,
         window=openl3.WINDOW,
         hop=openl3.WINDOW // 2,
+        front_end=lambda options: openl3.spec(representation, options["frontend"]),
         add=add,
+        rounds=lambda options: options["frontend"] != "librosa",
         dimensions=lambda options: size,
         gigamacs={"linear": 10.17, "mel128": 5.21, "mel256": 10.33}[representation],
         options={"frontend": openl3.GENERATIONS},
@@ -118,8 +125,7 @@ def _openl3(representation: str, content: str, size: int) -> Entry:
 
 
 def _vggish() -> Entry:
-    def add(b: GraphBuilder, pcm: str, arrays: Arrays, options: Options) -> str:
-        log_mel = vggish.add_log_mel(b, pcm, vggish.VGGISH_OFFSET)
+    def add(b: GraphBuilder, log_mel: str, arrays: Arrays, options: Options) -> str:
         return vggish_network.add_network(
             b, log_mel, arrays, options["activation"], options["postprocess"]
         )
@@ -132,6 +138,7 @@ def _vggish() -> Entry:
         sample_rate=vggish.SAMPLE_RATE,
         window=vggish.WINDOW,
         hop=vggish.WINDOW // 2,
+        front_end=lambda options: vggish.spec(vggish.VGGISH_OFFSET),
         add=add,
         dimensions=lambda options: vggish_network.DIMENSIONS,
         gigamacs=0.87,
@@ -144,8 +151,7 @@ def _vggish() -> Entry:
 
 
 def _kumar() -> Entry:
-    def add(b: GraphBuilder, pcm: str, arrays: Arrays, options: Options) -> str:
-        log_mel = kumar.add_log_mel(b, pcm, options["padding"])
+    def add(b: GraphBuilder, log_mel: str, arrays: Arrays, options: Options) -> str:
         return kumar_network.add_network(b, log_mel, arrays, options["output"])
 
     return Entry(
@@ -153,6 +159,7 @@ def _kumar() -> Entry:
         sample_rate=kumar.SAMPLE_RATE,
         window=kumar.WINDOW,
         hop=kumar.STEP * kumar.HOP,
+        front_end=lambda options: kumar.spec(options["padding"]),
         add=add,
         dimensions=lambda options: kumar_network.DIMENSIONS[options["output"]],
         gigamacs=0.31,
@@ -172,8 +179,7 @@ def _kumar() -> Entry:
 
 
 def _yamnet() -> Entry:
-    def add(b: GraphBuilder, pcm: str, arrays: Arrays, options: Options) -> str:
-        log_mel = vggish.add_log_mel(b, pcm, vggish.YAMNET_OFFSET)
+    def add(b: GraphBuilder, log_mel: str, arrays: Arrays, options: Options) -> str:
         return yamnet_network.add_network(b, log_mel, arrays, options["output"])
 
     return Entry(
@@ -181,6 +187,7 @@ def _yamnet() -> Entry:
         sample_rate=vggish.SAMPLE_RATE,
         window=vggish.WINDOW,
         hop=vggish.WINDOW // 2,
+        front_end=lambda options: vggish.spec(vggish.YAMNET_OFFSET),
         add=add,
         dimensions=lambda options: yamnet_network.DIMENSIONS[options["output"]],
         gigamacs=0.075,

@@ -11,7 +11,7 @@ import numpy as np
 from edgeaudio.audio.file import FileSource
 from edgeaudio.audio.windows import windows_of
 from edgeaudio.errors import AudioFileError
-from edgeaudio.model import Network, open_session
+from edgeaudio.network import open_network
 from edgeaudio.pipeline import hop_samples
 from edgeaudio.types import F32, WindowSpec
 from edgeaudio_export.datasets.recordings import Dataset, Skipped, check_not_empty
@@ -69,8 +69,9 @@ class WindowEmbedder:
     """An extractor at work on recordings, cut as a device cuts them."""
 
     def __init__(self, extractor: Extractor, spec: WindowSpec) -> None:
-        session = open_session(extractor.graph().SerializeToString())
-        self._network = Network(session, extractor.window, extractor.dimensions)
+        graph = extractor.graph().SerializeToString()
+        sizes = (extractor.window, extractor.dimensions)
+        self._network = open_network(graph, extractor.front_end, *sizes)
         self._spec = spec
 
     def embed(self, path: Path) -> F32:

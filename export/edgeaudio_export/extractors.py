@@ -18,9 +18,11 @@ import onnx
 from onnx import TensorProto
 
 from edgeaudio.errors import EdgeAudioError
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio.types import F32, F64
 from edgeaudio_export import foreign
 from edgeaudio_export.catalogue import CATALOGUE, Entry, Options
+from edgeaudio_export.frontends.graph import add_spectrogram
 from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.weights import store
 
@@ -47,8 +49,9 @@ class Extractor:
 
     id: with its options. sample_rate in Hz; window and hop in samples. digest: SHA-256 of its
     weights and of how they are used, or of its definition where it has none. licences: of the
-    weights inside, if any. centred: see the catalogue. columns: the peer's way with a whole file,
-    where it has one.
+    weights inside, if any. front_end: how its graph makes a spectrogram, where it makes one of
+    ours. quantised: whether its network computes in int8. centred: see the catalogue. columns: the
+    peer's way with a whole file, where it has one.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Extractor:
     digest: str
     build: Callable[[int], onnx.ModelProto] = field(repr=False)
     licences: tuple[str, ...] = ()
+    front_end: SpectrogramSpec | None = field(default=None, repr=False)
+    quantised: bool = False
     centred: bool = False
     columns: Columns | None = field(default=None, repr=False)
 
@@ -102,6 +107,7 @@ def get_extractor(
         digest=digest,
         build=build,
         licences=tuple(dict.fromkeys(w.info.licence for w in weights)),
+        front_end=entry.front_end(chosen),
         centred=entry.centred,
         columns=_columns(entry, chosen, arrays),
     )
@@ -128,6 +134,7 @@ def _foreign(name: str, files: tuple[Path, ...], options: Mapping[str, str]) -> 
         digest=found.digest,
         build=found.build,
         licences=(found.licence,) if found.licence else (),
+        front_end=found.front_end,
     )
 
 
@@ -184,8 +191,11 @@ def _load(entry: Entry, chosen: Options, files: tuple[Path, ...]) -> tuple[store
 def _graph(
     entry: Entry, chosen: Options, arrays: Mapping[str, Any], input_type: int
 ) -> onnx.ModelProto:
-    b = GraphBuilder()
-    b.rename_last(entry.add(b, "pcm", arrays, chosen), "embedding")
+    b, pcm, front_end = GraphBuilder(), "pcm", entry.front_end(chosen)
+    if input_type == TensorProto.DOUBLE and entry.rounds(chosen):
+        pcm = b.add("Cast", pcm, to=TensorProto.FLOAT)
+    spectrogram = add_spectrogram(b, pcm, front_end)
+    b.rename_last(entry.add(b, spectrogram, arrays, chosen), "embedding")
     return b.model(
         entry.id,
         {"pcm": ["N", entry.window]},

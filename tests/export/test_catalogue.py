@@ -10,6 +10,7 @@ import pytest
 
 from edgeaudio_export.catalogue import CATALOGUE
 from edgeaudio_export.costs import gigamacs
+from edgeaudio_export.frontends.graph import add_spectrogram
 from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.overview import overview
 from edgeaudio_export.weights import registry
@@ -36,7 +37,8 @@ def graph_of(id: str) -> onnx.ModelProto:
         for name, shape in get_importer(registry.get(weights).importer).layout.items()
     }
     b = GraphBuilder()
-    b.rename_last(entry.add(b, "pcm", arrays, options), "embedding")
+    spectrogram = add_spectrogram(b, "pcm", entry.front_end(options))
+    b.rename_last(entry.add(b, spectrogram, arrays, options), "embedding")
     outputs = {"embedding": ["N", entry.dimensions(options)]}
     return b.model(id, {"pcm": ["N", entry.window]}, outputs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,21 +9,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto
 
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
+from edgeaudio.spectrogram import Spectrogram, SpectrogramSpec
 from edgeaudio_export.frontends import kumar, openl3, spectra, vggish
+from edgeaudio_export.frontends.graph import add_power, add_spectrogram
 from edgeaudio_export.graphs import GraphBuilder
 
 ALL_OPENL3 = [(r, g) for r in openl3.REPRESENTATIONS for g in openl3.GENERATIONS]
 
 
-def run(add: Callable[[GraphBuilder, str], str], samples: np.ndarray, shape: tuple) -> np.ndarray:
-    """What a front-end's graph makes of samples [N, n]."""
+def both(spec: SpectrogramSpec, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a front-end makes of samples [N, n], in a graph and in numpy."""
     b = GraphBuilder()
-    b.rename_last(add(b, "pcm"), "spectrogram")
-    width = samples.shape[1]
-    model = b.model("test", {"pcm": ["N", width]}, {"spectrogram": ["N", *shape]})
-    return open_session(model.SerializeToString()).run(None, {"pcm": samples})[0]
+    add_spectrogram(b, "pcm", spec)
+    shape = ["N", spec.frames, spec.bands]
+    model = b.model("test", {"pcm": ["N", spec.window]}, {spec.tensor: shape})
+    in_graph = open_session(model.SerializeToString()).run(None, {"pcm": samples})[0]
+    spectrogram = Spectrogram(spec)
+    return in_graph, np.concatenate([spectrogram(window).copy() for window in samples])
 
 
 def signals(rate: int, count: int) -> np.ndarray:
@@ -43,11 +47,12 @@ def test_dft_in_a_graph_is_numpys(n_fft: int) -> None:
     samples = rng.standard_normal((2, n_fft + 2 * hop)).astype(np.float32)
     wanted = spectra.power(spectra.frames_of(samples[:, :-1], n_fft - 1, hop), window, n_fft)
 
-    def add(b: GraphBuilder, pcm: str) -> str:
-        found = spectra.add_power(b, spectra.add_double(b, pcm), 3, hop, window, n_fft)
-        return spectra.add_float(b, found)
-
-    found = run(add, samples, (3, n_fft // 2 + 1))
+    b = GraphBuilder()
+    power = add_power(b, b.add("Cast", "pcm", to=TensorProto.DOUBLE), 3, hop, window, n_fft)
+    b.add("Cast", power, name="power", to=TensorProto.FLOAT)
+    shapes = {"pcm": ["N", samples.shape[1]]}, {"power": ["N", 3, n_fft // 2 + 1]}
+    session = open_session(b.model("test", *shapes).SerializeToString())
+    found = session.run(None, {"pcm": samples})[0]
     assert np.allclose(found, wanted[:, :3], rtol=1e-6, atol=1e-9 * wanted.max())
 
 
@@ -73,13 +78,11 @@ def test_areas_are_one() -> None:
 def test_openl3_graph_is_its_reference(representation: str, generation: str) -> None:
     samples = signals(48_000, openl3.WINDOW)
     bins, frames = openl3.shape(representation)
-    found = run(
-        lambda b, pcm: openl3.add_spectrogram(b, pcm, representation, generation),
-        samples,
-        (frames, bins),
-    )
+    spec = openl3.spec(representation, generation)
     wanted = openl3.reference(samples.astype(np.float64), representation, generation)
-    assert np.abs(found.transpose(0, 2, 1) - wanted).max() <= 1e-4
+    assert (spec.frames, spec.bands) == (frames, bins)
+    for found in both(spec, samples):
+        assert np.abs(found.transpose(0, 2, 1) - wanted).max() <= 1e-4
     assert np.all(wanted[2] == 0), "a silent window is its own maximum"
     assert wanted.min() >= -80
 
@@ -109,9 +112,9 @@ def test_two_bands_of_mel256_are_empty_in_orig() -> None:
 @pytest.mark.parametrize("offset", [vggish.VGGISH_OFFSET, vggish.YAMNET_OFFSET])
 def test_vggish_graph_is_its_reference(offset: float) -> None:
     samples = signals(16_000, vggish.WINDOW)
-    found = run(lambda b, pcm: vggish.add_log_mel(b, pcm, offset), samples, (96, 64))
     wanted = vggish.reference(samples.astype(np.float64), offset)
-    assert np.abs(found - wanted).max() <= 1e-5
+    for found in both(vggish.spec(offset), samples):
+        assert np.abs(found - wanted).max() <= 1e-5
     assert np.allclose(wanted[2], np.log(offset))
 
 
@@ -131,9 +134,9 @@ def test_vggish_and_yamnet_log_mels_are_the_peers(shared: Path, recipe: ModuleTy
 @pytest.mark.parametrize("padding", kumar.PADDINGS)
 def test_kumar_graph_is_its_reference(padding: str) -> None:
     samples = signals(44_100, kumar.WINDOW)
-    found = run(lambda b, pcm: kumar.add_log_mel(b, pcm, padding), samples, (128, 128))
     wanted = np.stack([kumar.reference(window, padding) for window in samples])
-    assert np.abs(found - wanted).max() <= 1e-4
+    for found in both(kumar.spec(padding), samples):
+        assert np.abs(found - wanted).max() <= 1e-4
     assert np.allclose(wanted[2], -100)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgeaudio.model import Network, open_session
+from edgeaudio.network import Network, open_network
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.frontends import logmel_stats as frontend
 from edgeaudio_export.golden import generated_windows, on_grid
@@ -14,14 +14,16 @@ from edgeaudio_export.golden import generated_windows, on_grid
 TIME = np.arange(16_000) / 16_000
 
 
-def make_network() -> Network:
-    graph = get_extractor("logmel-stats").graph()
-    return Network(open_session(graph.SerializeToString()), 16_000, 512)
+def make_network(front_end: bool = True) -> Network:
+    """With the front-end in numpy, or in the graph."""
+    extractor = get_extractor("logmel-stats")
+    outside = extractor.front_end if front_end else None
+    return open_network(extractor.graph().SerializeToString(), outside, 16_000, 512)
 
 
-@pytest.fixture(scope="module")
-def network() -> Network:
-    return make_network()
+@pytest.fixture(scope="module", params=["numpy", "graph"])
+def network(request: pytest.FixtureRequest) -> Network:
+    return make_network(request.param == "numpy")
 
 
 def signals() -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.shape_inference import InferenceError
 
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio_export.foreign.plain import check_plain, opset_of, prefixed
 from edgeaudio_export.foreign.request import Refused
 from edgeaudio_export.foreign.shapes import Fit, fit
@@ -73,6 +74,11 @@ def attach(
         _add_scan(parts, network, source, data, laid)
     graph = parts.graph("extractor", {"pcm": ["N", window]}, {"embedding": ["N", dimensions]})
     return _checked(graph)
+
+
+def attached(front_end: SpectrogramSpec) -> SpectrogramSpec:
+    """A front-end of ours as it is called in what `attach` gives."""
+    return replace(front_end, tensor=_FRONTEND + front_end.tensor)
 
 
 def _dimensions(network: ModelProto) -> list[int | None]:

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 
 from edgeaudio.errors import ModelFileError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.foreign.request import SourceKind
 from edgeaudio_export.golden import on_grid

@@ -9,8 +9,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgeaudio.errors import EdgeAudioError
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio_export.catalogue import CATALOGUE
+from edgeaudio_export.foreign.attach import attached
 from edgeaudio_export.foreign.check import Report
+from edgeaudio_export.foreign.frontends import get_frontend
 from edgeaudio_export.foreign.request import SourceKind
 from edgeaudio_export.weights import registry
 
@@ -54,6 +57,13 @@ class ForeignExtractor(Facts):
     def facts(self) -> Facts:
         """All but the graph."""
         return Facts(**{f.name: getattr(self, f.name) for f in fields(Facts)})
+
+    @property
+    def front_end(self) -> SpectrogramSpec | None:
+        """Of ours, as its graph holds it."""
+        if self.frontend is None:
+            return None
+        return attached(get_frontend(self.frontend, self.sample_rate, self.window).spec)
 
     def build(self, input_type: int = TensorProto.FLOAT) -> onnx.ModelProto:
         """A copy of the graph. input_type: DOUBLE takes `pcm` as float64, and rounds it."""

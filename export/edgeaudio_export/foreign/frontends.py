@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 
 from edgeaudio.errors import EdgeAudioError
+from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio_export.frontends import kumar, openl3, vggish
+from edgeaudio_export.frontends.graph import add_spectrogram
 from edgeaudio_export.graphs import GraphBuilder
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """Samples to a spectrogram, time first.
-
-    sample_rate in Hz; window in samples; frames, bands: of the spectrogram. add: puts its nodes
-    from `pcm` float32 [N, window] to float32 [N, frames, bands] into a graph.
-    """
+    """Samples to a spectrogram, time first. sample_rate in Hz. make: the front-end itself."""
 
     name: str
     sample_rate: int
-    window: int
-    frames: int
-    bands: int
-    add: Callable[[GraphBuilder, str], str]
+    make: Callable[[], SpectrogramSpec]
+
+    @property
+    def spec(self) -> SpectrogramSpec:
+        """The front-end itself; its filter bank is computed when it is first asked for."""
+        return self.make()
 
     def graph(self) -> onnx.ModelProto:
         """ONNX: `pcm` float32 [N, window] -> `spectrogram` float32 [N, frames, bands]."""
-        b = GraphBuilder()
-        b.rename_last(self.add(b, "pcm"), "spectrogram")
-        shape = ["N", self.frames, self.bands]
-        return b.model(self.name, {"pcm": ["N", self.window]}, {"spectrogram": shape})
+        b, spec = GraphBuilder(), self.spec
+        add_spectrogram(b, "pcm", spec)
+        shape = ["N", spec.frames, spec.bands]
+        return b.model(self.name, {"pcm": ["N", spec.window]}, {spec.tensor: shape})
 
 
 def get_frontend(name: str, sample_rate: int, window: int) -> Frontend:
@@ -45,48 +46,24 @@ def get_frontend(name: str, sample_rate: int, window: int) -> Frontend:
             f"There is no front-end {name!r} for a log-mel; there are: {', '.join(FRONTENDS)}."
         )
     found = FRONTENDS[name]
-    if (sample_rate, window) != (found.sample_rate, found.window):
+    wanted, rate = found.spec.window, found.sample_rate
+    if (sample_rate, window) != (rate, wanted):
         raise EdgeAudioError(
-            f"The front-end {name} takes windows of {found.window} samples at "
-            f"{found.sample_rate} Hz ({found.window / found.sample_rate:.6g} s), not of {window} "
-            f"samples at {sample_rate} Hz."
+            f"The front-end {name} takes windows of {wanted} samples at {rate} Hz "
+            f"({wanted / rate:.6g} s), not of {window} samples at {sample_rate} Hz."
         )
     return found
 
 
 def _openl3(representation: str, generation: str) -> Frontend:
-    bands, frames = openl3.shape(representation)
     suffix = "" if generation == openl3.GENERATIONS[0] else f"@{generation}"
-    return Frontend(
-        f"openl3-{representation}{suffix}",
-        openl3.SAMPLE_RATE,
-        openl3.WINDOW,
-        frames,
-        bands,
-        lambda b, pcm: openl3.add_spectrogram(b, pcm, representation, generation),
-    )
-
-
-def _vggish(name: str, offset: float) -> Frontend:
-    return Frontend(
-        name,
-        vggish.SAMPLE_RATE,
-        vggish.WINDOW,
-        vggish.FRAMES,
-        vggish.BANDS,
-        lambda b, pcm: vggish.add_log_mel(b, pcm, offset),
-    )
+    make = partial(openl3.spec, representation, generation)
+    return Frontend(f"openl3-{representation}{suffix}", openl3.SAMPLE_RATE, make)
 
 
 def _kumar(padding: str) -> Frontend:
-    return Frontend(
-        "kumar" if padding == kumar.PADDINGS[0] else f"kumar@{padding}",
-        kumar.SAMPLE_RATE,
-        kumar.WINDOW,
-        kumar.SEGMENT,
-        kumar.BANDS,
-        lambda b, pcm: kumar.add_log_mel(b, pcm, padding),
-    )
+    name = "kumar" if padding == kumar.PADDINGS[0] else f"kumar@{padding}"
+    return Frontend(name, kumar.SAMPLE_RATE, partial(kumar.spec, padding))
 
 
 FRONTENDS: Mapping[str, Frontend] = {
@@ -97,8 +74,8 @@ FRONTENDS: Mapping[str, Frontend] = {
             for representation in openl3.REPRESENTATIONS
             for generation in openl3.GENERATIONS
         ),
-        _vggish("vggish", vggish.VGGISH_OFFSET),
-        _vggish("yamnet", vggish.YAMNET_OFFSET),
+        Frontend("vggish", vggish.SAMPLE_RATE, partial(vggish.spec, vggish.VGGISH_OFFSET)),
+        Frontend("yamnet", vggish.SAMPLE_RATE, partial(vggish.spec, vggish.YAMNET_OFFSET)),
         *(_kumar(padding) for padding in kumar.PADDINGS),
     )
 }

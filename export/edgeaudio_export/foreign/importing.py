@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from edgeaudio.errors import EdgeAudioError, ModelFileError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32
 from edgeaudio_export.foreign.attach import attach
 from edgeaudio_export.foreign.check import (

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, ValueInfoProto
 
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32
 from edgeaudio_export.foreign.plain import all_nodes, check_plain, parse, pruned, to_opset
 from edgeaudio_export.foreign.request import Converted, Refused, named

@@ -10,11 +10,14 @@ mirror image (`reflect`, librosa before).
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from edgeaudio.spectrogram import SpectrogramSpec, hann, packed_bank
 from edgeaudio.types import F32, F64
 from edgeaudio_export.frontends import spectra
-from edgeaudio_export.graphs import GraphBuilder
+from edgeaudio_export.frontends.graph import DECIBEL, TENSOR
 
 PADDINGS = ("constant", "reflect")
 
@@ -38,7 +41,7 @@ RANGE_DB = 80.0
 def reference(samples: F64, padding: str = "constant") -> F32:
     """In numpy: [n] in [-1, 1] -> log-mel in dB, float32 [1 + n // 512, 128]; time first."""
     padded = np.pad(np.asarray(samples, np.float64), FFT // 2, mode=padding)  # type: ignore[call-overload]
-    bank, window = mel_matrix(), spectra.hann(FFT)
+    bank, window = mel_matrix(), hann(FFT)
     frames = spectra.frames_of(padded, FFT, HOP)
     pieces = [frames[i : i + 1024] for i in range(0, len(frames), 1024)]  # bounds memory
     mel = np.concatenate([spectra.power(piece, window, FFT) @ bank for piece in pieces])
@@ -46,17 +49,24 @@ def reference(samples: F64, padding: str = "constant") -> F32:
     return np.asarray(np.maximum(db, db.max() - RANGE_DB), np.float32)
 
 
-def add_log_mel(b: GraphBuilder, pcm: str, padding: str = "constant") -> str:
-    """The same in a graph, for one segment: `pcm` [N, 65024] -> float32 [N, 128, 128]."""
-    ends = b.constant([0, FFT // 2, 0, FFT // 2])
-    samples = b.add("Pad", spectra.add_double(b, pcm), ends, mode=padding)
-    power = spectra.add_power(b, samples, SEGMENT, HOP, spectra.hann(FFT), FFT)
-    mel = b.add("MatMul", power, b.constant(mel_matrix()))
-    floored = b.add("Max", mel, b.constant(np.float64(AMIN)))
-    db = b.add("Mul", b.add("Log", floored), b.constant(np.float64(10 / np.log(10))))
-    highest = b.add("ReduceMax", db, axes=[1, 2], keepdims=1)
-    lowest = b.add("Sub", highest, b.constant(np.float64(RANGE_DB)))
-    return spectra.add_float(b, b.add("Max", db, lowest))
+@cache
+def spec(padding: str = "constant") -> SpectrogramSpec:
+    """The same for the runtime and for graphs, for one segment."""
+    return SpectrogramSpec(
+        window=WINDOW,
+        frame=FFT,
+        hop=HOP,
+        fft=FFT,
+        frames=SEGMENT,
+        tensor=TENSOR,
+        bank=packed_bank(mel_matrix()),
+        before=FFT // 2,
+        after=FFT // 2,
+        reflect=padding == "reflect",
+        floor=AMIN,
+        factor=DECIBEL,
+        dynamic_range=RANGE_DB,
+    )
 
 
 def mel_matrix() -> F64:

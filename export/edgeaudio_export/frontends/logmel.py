@@ -15,11 +15,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import astuple, dataclass
+from functools import cache
 
 import numpy as np
+from onnx import TensorProto
 
+from edgeaudio.spectrogram import SpectrogramSpec, hann, packed_bank
 from edgeaudio.types import F32, F64
 from edgeaudio_export.frontends import spectra
+from edgeaudio_export.frontends.graph import DECIBEL, TENSOR
 from edgeaudio_export.graphs import GraphBuilder
 
 FLOOR_POWER = 1e-10  # -100 dB
@@ -45,19 +49,25 @@ class LogMel:
     def reference(self, windows: F32) -> F64:
         """In numpy: float32 [N, window] in [-1, 1] -> [N, frames, bands], dB."""
         frames = spectra.frames_of(np.asarray(windows, np.float64), self.frame, self.step)
-        power = spectra.power(frames, self._hann(), self.fft)
+        power = spectra.power(frames, hann(self.frame) * self._gain, self.fft)
         return np.asarray(10 * np.log10(np.maximum(power @ self.mel_matrix(), FLOOR_POWER)))
 
-    def add(self, b: GraphBuilder, pcm: str) -> str:
-        """In a graph: `pcm` [N, window] -> float64 [N, frames, bands]."""
-        samples = spectra.add_double(b, pcm)
-        beyond = (self.frames - 1) * self.step + self.fft - self.window  # the last frame's zeros
-        if beyond > 0:
-            samples = b.add("Pad", samples, b.constant([0, 0, 0, beyond]))
-        power = spectra.add_power(b, samples, self.frames, self.step, self._hann(), self.fft)
-        mel = b.add("MatMul", power, b.constant(self.mel_matrix(), "frontend.mel"))
-        floored = b.add("Max", mel, b.constant(np.float64(FLOOR_POWER)))
-        return b.add("Mul", b.add("Log", floored), b.constant(np.float64(10 / np.log(10))))
+    @cache  # noqa: B019  # there are two of them, and both stay
+    def spec(self) -> SpectrogramSpec:
+        """The same for the runtime and for graphs, in float64."""
+        return SpectrogramSpec(
+            window=self.window,
+            frame=self.frame,
+            hop=self.step,
+            fft=self.fft,
+            frames=self.frames,
+            tensor=TENSOR,
+            bank=packed_bank(self.mel_matrix()),
+            gain=self._gain,
+            floor=FLOOR_POWER,
+            factor=DECIBEL,
+            dtype="float64",
+        )
 
     def mel_matrix(self) -> F64:
         """Triangular filters, [fft/2 + 1, bands]."""
@@ -65,10 +75,10 @@ class LogMel:
         edges = spectra.mel_edges(*ends, self.bands, spectra.slaney, spectra.slaney_to_hz)
         return spectra.triangles(edges, spectra.bin_frequencies(self.sample_rate, self.fft))
 
-    def _hann(self) -> F64:
-        """Scaled so that a full-scale sine has power 1 in its bin."""
-        window = spectra.hann(self.frame)
-        return np.asarray(window / (window.sum() / 2))
+    @property
+    def _gain(self) -> float:
+        """Gives a full-scale sine power 1 in its bin."""
+        return 2 / float(hann(self.frame).sum())
 
 
 PATCH = LogMel(sample_rate=32_000, window=32_000, frame=1024, step=640, fft=1024, bands=64)
@@ -80,10 +90,10 @@ def reference(windows: F32) -> F32:
     return PATCH.reference(windows).reshape(len(windows), DIMENSIONS).astype(np.float32)
 
 
-def add_embedding(b: GraphBuilder, pcm: str) -> str:
-    """`logmel` in a graph: `pcm` [N, 32000] -> float32 [N, 3136]."""
-    flat = b.add("Reshape", PATCH.add(b, pcm), b.constant([0, DIMENSIONS]))
-    return spectra.add_float(b, flat)
+def add_embedding(b: GraphBuilder, log_mel: str) -> str:
+    """`logmel` in a graph: its spectrogram, float64 [N, 49, 64] -> float32 [N, 3136]."""
+    flat = b.add("Reshape", log_mel, b.constant([0, DIMENSIONS]))
+    return b.add("Cast", flat, to=TensorProto.FLOAT)
 
 
 def digest() -> str:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from onnx import TensorProto
 
 from edgeaudio.types import F32, F64
-from edgeaudio_export.frontends import spectra
 from edgeaudio_export.frontends.logmel import FLOOR_POWER, LogMel
 from edgeaudio_export.graphs import GraphBuilder
 
@@ -41,13 +41,12 @@ def reference(windows: F32) -> F32:
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def add_embedding(b: GraphBuilder, pcm: str) -> str:
-    """In a graph: `pcm` [N, 16000] -> float32 [N, 512]."""
-    log_mel = LOG_MEL.add(b, pcm)
+def add_embedding(b: GraphBuilder, log_mel: str) -> str:
+    """In a graph: the spectrogram, float64 [N, 98, 128] -> float32 [N, 512]."""
     delta = b.add("MatMul", b.constant(delta_matrix().T.copy()), log_mel)
     parts = [part for value in (log_mel, delta) for part in _add_mean_and_deviation(b, value)]
     statistics = b.add("Concat", *parts, axis=2)
-    return spectra.add_float(b, b.add("Squeeze", statistics, b.constant([1])))
+    return b.add("Cast", b.add("Squeeze", statistics, b.constant([1])), to=TensorProto.FLOAT)
 
 
 def digest() -> str:

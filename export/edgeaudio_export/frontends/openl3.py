@@ -17,11 +17,14 @@ single cells of a chirp when its samples are rounded first.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from edgeaudio.spectrogram import SpectrogramSpec, hann, packed_bank
 from edgeaudio.types import F32, F64
 from edgeaudio_export.frontends import spectra
-from edgeaudio_export.graphs import GraphBuilder
+from edgeaudio_export.frontends.graph import DECIBEL, TENSOR
 
 REPRESENTATIONS = ("linear", "mel128", "mel256")
 GENERATIONS = ("orig", "kapre", "librosa")
@@ -49,7 +52,7 @@ def reference(samples: F64, representation: str, generation: str) -> F32:
         samples = samples.astype(np.float32)
     padded = np.pad(samples.astype(np.float64), ((0, 0), _padding(representation, generation)))
     frames = spectra.frames_of(padded, n_fft, HOP)
-    power = spectra.power(frames, spectra.hann(n_fft), n_fft)
+    power = spectra.power(frames, hann(n_fft), n_fft)
     if representation == "linear":
         magnitude = np.sqrt(power)
     elif generation == "orig":
@@ -61,27 +64,29 @@ def reference(samples: F64, representation: str, generation: str) -> F32:
     return np.asarray(db.transpose(0, 2, 1), np.float32)
 
 
-def add_spectrogram(b: GraphBuilder, pcm: str, representation: str, generation: str) -> str:
-    """The same in a graph: `pcm` [N, 48000] -> float32 [N, frames, bins]; time first."""
-    n_fft = _FFT[representation]
-    samples = spectra.add_double(b, pcm if generation == "librosa" else spectra.add_float(b, pcm))
+@cache
+def spec(representation: str, generation: str) -> SpectrogramSpec:
+    """The same for the runtime and for graphs; time first."""
     before, after = _padding(representation, generation)
-    if before or after:
-        samples = b.add("Pad", samples, b.constant([0, before, 0, after]))
-    frames = shape(representation)[1]
-    power = spectra.add_power(b, samples, frames, HOP, spectra.hann(n_fft), n_fft)
-    if representation == "linear":
-        magnitude = b.add("Sqrt", power)
-    else:
-        mel = b.constant(mel_matrix(representation, generation))
-        if generation == "orig":
-            magnitude = b.add("Sqrt", b.add("MatMul", power, mel))
-        else:
-            magnitude = b.add("MatMul", b.add("Sqrt", power), mel)
-    floored = b.add("Max", magnitude, b.constant(np.float64(AMIN)))
-    db = b.add("Mul", b.add("Log", floored), b.constant(np.float64(10 / np.log(10))))
-    below = b.add("Sub", db, b.add("ReduceMax", db, axes=[1, 2], keepdims=1))
-    return spectra.add_float(b, b.add("Max", below, b.constant(np.float64(-RANGE_DB))))
+    linear = representation == "linear"
+    orig = generation == "orig" and not linear
+    return SpectrogramSpec(
+        window=WINDOW,
+        frame=_FFT[representation],
+        hop=HOP,
+        fft=_FFT[representation],
+        frames=shape(representation)[1],
+        tensor=TENSOR,
+        bank=None if linear else packed_bank(mel_matrix(representation, generation)),
+        before=before,
+        after=after,
+        magnitude=not orig,
+        root=orig,
+        floor=AMIN,
+        factor=DECIBEL,
+        dynamic_range=RANGE_DB,
+        relative=True,
+    )
 
 
 def mel_matrix(representation: str, generation: str) -> F64:

@@ -9,11 +9,14 @@ samples must lie in [-1, 1].
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from edgeaudio.spectrogram import SpectrogramSpec, hann, packed_bank
 from edgeaudio.types import F32, F64
 from edgeaudio_export.frontends import spectra
-from edgeaudio_export.graphs import GraphBuilder
+from edgeaudio_export.frontends.graph import TENSOR
 
 SAMPLE_RATE = 16_000
 WINDOW = 15_600
@@ -29,18 +32,24 @@ VGGISH_OFFSET, YAMNET_OFFSET = 0.01, 0.001
 def reference(samples: F64, offset: float) -> F32:
     """In numpy: [N, 15600] in [-1, 1] -> log-mel, float32 [N, 96, 64]; time first."""
     frames = spectra.frames_of(np.asarray(samples, np.float64), FRAME, HOP)
-    magnitude = np.sqrt(spectra.power(frames, spectra.hann(FRAME), FFT))
+    magnitude = np.sqrt(spectra.power(frames, hann(FRAME), FFT))
     return np.log(magnitude @ mel_matrix() + offset).astype(np.float32)
 
 
-def add_log_mel(b: GraphBuilder, pcm: str, offset: float) -> str:
-    """The same in a graph: `pcm` [N, 15600] -> float32 [N, 96, 64]."""
-    samples = spectra.add_double(b, pcm)
-    beyond = (FRAMES - 1) * HOP + FFT - WINDOW  # the last frame's zeros
-    samples = b.add("Pad", samples, b.constant([0, 0, 0, beyond]))
-    power = spectra.add_power(b, samples, FRAMES, HOP, spectra.hann(FRAME), FFT)
-    mel = b.add("MatMul", b.add("Sqrt", power), b.constant(mel_matrix()))
-    return spectra.add_float(b, b.add("Log", b.add("Add", mel, b.constant(np.float64(offset)))))
+@cache
+def spec(offset: float) -> SpectrogramSpec:
+    """The same for the runtime and for graphs."""
+    return SpectrogramSpec(
+        window=WINDOW,
+        frame=FRAME,
+        hop=HOP,
+        fft=FFT,
+        frames=FRAMES,
+        tensor=TENSOR,
+        bank=packed_bank(mel_matrix()),
+        magnitude=True,
+        offset=offset,
+    )
 
 
 def mel_matrix() -> F64:

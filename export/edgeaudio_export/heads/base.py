@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from edgeaudio.errors import EdgeAudioError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32, F64
 
 MAX_CONVERSION_ERROR = 1e-4

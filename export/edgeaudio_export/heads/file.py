@@ -18,7 +18,7 @@ from edgeaudio import seal
 from edgeaudio.contract import HeadInfo
 from edgeaudio.errors import ModelFileError
 from edgeaudio.files import write_atomic
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio_export.graphs import OPSET, get_metadata, set_metadata
 
 _PICKLES = (".joblib", ".pkl", ".pickle")

@@ -21,7 +21,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.graphs import IR_VERSION, OPSET
 from edgeaudio_export.heads import normalisers

@@ -21,7 +21,7 @@ from onnx import TensorProto
 from edgeaudio.audio.file import FileSource
 from edgeaudio.audio.resample import MonoResampler, resampler_name
 from edgeaudio.errors import EdgeAudioError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.extractors import Columns, Extractor
 from edgeaudio_export.peers.resampy import resample

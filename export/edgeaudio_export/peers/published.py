@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaudio.errors import AudioFileError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F64
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.peers.files import FileEmbedder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32
 from edgeaudio_export.foreign import FRONTENDS, ForeignExtractor
 

@@ -97,7 +97,7 @@ def test_double_precision_input(tmp_path: Path) -> None:
     extractor = imported(written(tmp_path, dense()))
     model = extractor.build(TensorProto.DOUBLE)
     onnx.checker.check_model(model, full_check=True)
-    from edgeaudio.model import open_session
+    from edgeaudio.network import open_session
 
     session = open_session(model.SerializeToString())
     found = session.run(None, {"pcm": sounds(WINDOW).astype(np.float64)})[0]
@@ -107,18 +107,18 @@ def test_double_precision_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(FRONTENDS))
 def test_frontends(tmp_path: Path, name: str) -> None:
     frontend = FRONTENDS[name]
-    cells = frontend.frames * frontend.bands
+    cells = frontend.spec.frames * frontend.spec.bands
     kernel = np.random.default_rng(2).normal(size=(cells, 6)).astype(np.float32) / cells
-    path = written(tmp_path, dense(("N", 1, frontend.frames, frontend.bands), 17, kernel))
+    path = written(tmp_path, dense(("N", 1, frontend.spec.frames, frontend.spec.bands), 17, kernel))
     extractor = import_model(
         path,
         name="mine",
         sample_rate=frontend.sample_rate,
-        window=frontend.window,
+        window=frontend.spec.window,
         frontend=name,
     )
     assert extractor.frontend == name
-    assert embed(extractor, sounds(frontend.window)).shape == (3, 6)
+    assert embed(extractor, sounds(frontend.spec.window)).shape == (3, 6)
 
 
 def test_a_batch_of_one_inside_is_noticed(tmp_path: Path) -> None:

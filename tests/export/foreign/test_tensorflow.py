@@ -124,7 +124,7 @@ def dequantised_yamnet(path: Path, pcm: np.ndarray) -> np.ndarray:
         yamnet.add_network(b, "cells", importer.read(path), yamnet.OUTPUTS[0]), "embedding"
     )
     network = b.model("yamnet", {"cells": ["N", 96, 64]}, {"embedding": ["N", 1024]})
-    from edgeaudio.model import open_session
+    from edgeaudio.network import open_session
 
     session = open_session(network.SerializeToString())
     return np.asarray(session.run(None, {"cells": cells})[0])

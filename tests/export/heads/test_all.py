@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio_export.heads import normalisers, training
 from edgeaudio_export.heads.base import Head
 from edgeaudio_export.heads.dense import D128Head, D512Head, MlpHead

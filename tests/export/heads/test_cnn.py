@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
-from edgeaudio.model import Network, open_session
+from edgeaudio.network import Network, open_session
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.frontends import logmel
 from edgeaudio_export.golden import generated_windows

@@ -14,7 +14,8 @@ from sklearn.svm import LinearSVC
 
 from edgeaudio import seal
 from edgeaudio.errors import EdgeAudioError, ModelFileError, OutputExistsError
-from edgeaudio.model import load_model, open_session
+from edgeaudio.model import load_model
+from edgeaudio.network import open_session
 from edgeaudio_export.heads import HeadFile, read_head, save_sklearn, write_head
 
 

@@ -7,7 +7,7 @@ from sklearn.preprocessing import minmax_scale
 from sklearn.svm import LinearSVC
 
 from edgeaudio.errors import EdgeAudioError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio_export.heads import svm
 from edgeaudio_export.heads.svm import SvmHead
 from tests.export.heads.clusters import clusters
