@@ -21,7 +21,7 @@ HEAD_KEY = "edgeaudio.head"
 SCHEMA_VERSION = 1
 DEFAULT_HORIZON = 5.0  # seconds
 
-_MAX_TOLERANCE = 0.1
+MAX_TOLERANCE = 0.1
 _MAX_HORIZON = 86_400.0  # seconds
 _MAX_LABEL = 200
 
@@ -235,8 +235,8 @@ def _check_ranges(contract: Contract) -> None:
         ("extractor.window", extractor.window, 1, 60 * 768_000),
         ("extractor.hop", extractor.hop, 1, 60 * 768_000),
         ("extractor.dimensions", extractor.dimensions, 1, 1_000_000),
-        ("tolerance.embedding", tolerance.embedding, 0, _MAX_TOLERANCE),
-        ("tolerance.likelihood", tolerance.likelihood, 0, _MAX_TOLERANCE),
+        ("tolerance.embedding", tolerance.embedding, 0, MAX_TOLERANCE),
+        ("tolerance.likelihood", tolerance.likelihood, 0, MAX_TOLERANCE),
     ):
         if not low <= value <= high:
             raise ValueError(f"contract.{name} is {value}, outside {low}..{high}")

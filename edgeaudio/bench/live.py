@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -15,6 +14,7 @@ from typing import IO
 
 from edgeaudio.bench.report import Live, percentiles
 from edgeaudio.bench.sound import machine_sound
+from edgeaudio.bench.system import processor_seconds, resident
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.types import WindowSpec
 
@@ -54,10 +54,10 @@ def measure_live(model: Path, spec: WindowSpec, seconds: float, threads: int) ->
         first = reader.first(_PATIENCE)
         if first is None:
             raise EdgeAudioError(f"`edgeaudio listen` does not run here: {_said(process)}")
-        used, since = _processor_seconds(process.pid), time.monotonic()
+        used, since = processor_seconds(process.pid), time.monotonic()
         time.sleep(max(seconds, 2 * hop))
-        spent = _processor_seconds(process.pid)
-        elapsed, rss = time.monotonic() - since, _resident(process.pid)
+        spent = processor_seconds(process.pid)
+        elapsed, rss = time.monotonic() - since, resident(process.pid)
     finally:
         player.stop()
         _finish(process)
@@ -161,21 +161,3 @@ def _finish(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _processor_seconds(pid: int) -> float | None:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(pid: int) -> float | None:
-    """In MB (1e6 bytes)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS:")]
-    return round(sizes[0], 1) if sizes else None

@@ -34,7 +34,7 @@ class MachineWatch:
             throttled = bool(throttled) or bool(flags & 0xF) or flags != self._pi_before
         clocks = [c for c in map(_clock, _cpus()) if c is not None]
         return Machine(
-            name=_name(),
+            name=machine_name(),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
             temperature_c=_temperature(),
             clock_percent=round(100 * sum(clocks) / len(clocks), 1) if clocks else None,
@@ -42,7 +42,8 @@ class MachineWatch:
         )
 
 
-def _name() -> str:
+def machine_name() -> str:
+    """What the board or the processor is called."""
     for path in _MODEL_FILES:
         with suppress(OSError):
             return path.read_text().strip("\0 \n")

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgeaudio.cli.common import (
     DEFAULT_EXTRACTOR,
     ForceOption,
+    JobsOption,
     progress_bar,
     report_skipped,
     require_extra,
     seconds_option,
 )
+from edgeaudio.cli.parity import parity_lines
 from edgeaudio.contract import DEFAULT_HORIZON
+from edgeaudio.errors import EdgeAudioError
 
 if TYPE_CHECKING:
+    from edgeaudio.quantisation import Quantisation
     from edgeaudio_export.calibration import Calibration
+    from edgeaudio_export.datasets import Dataset
     from edgeaudio_export.extractors import Extractor
+    from edgeaudio_export.heads import HeadFile
+    from edgeaudio_export.lightening import Light
+
+_INT8_PAYS = ("x86-64", "x86-64-avx2", "arm64-dot")
+"""Targets on which int8 is most likely the faster one, where that can't be measured here."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a model file is made of."""
+
+    extractor: Extractor
+    head: HeadFile | None
+    horizon: float
+    calibration: Calibration | None
+
+    def assemble(self, light: Light | None) -> bytes:
+        """A model file in int8, or in float32 without `light`."""
+        from edgeaudio_export.assemble import assemble
+
+        return assemble(
+            light.extractor if light else self.extractor,
+            self.head,
+            horizon=self.horizon,
+            calibration=self.calibration,
+            quantisation=light.quantisation if light else None,
+        )
 
 
 def export(
@@ -31,44 +64,86 @@ def export(
     head: Annotated[
         Path | None, typer.Option(help="Head file (.head); without it, the extractor alone.")
     ] = None,
+    quantize: Annotated[
+        Literal["none", "int8", "auto"],
+        typer.Option(
+            help="The network in float32, in int8 (needs --calibrate), or the faster one of both "
+            "that is accurate enough, by measurement."
+        ),
+    ] = "none",
     calibrate: Annotated[
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Recordings that give level statistics and golden vectors. One window a class, "
-            "8 at most, is STORED in the model file.",
+            help="Recordings that give level statistics and golden vectors, and calibrate int8. "
+            "One window a class, 8 at most, is STORED in the model file.",
         ),
     ] = None,
+    target: Annotated[
+        Literal["x86-64", "x86-64-avx2", "arm64-dot", "arm64"] | None,
+        typer.Option(
+            help="Processor that int8 is for (default: this machine's). x86-64 has VNNI, "
+            "arm64-dot has dot products (Raspberry Pi 5, Jetson Orin), arm64 has not (Pi 4)."
+        ),
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS", help="Points of accuracy that int8 may lose.", min=0, max=100
+        ),
+    ] = 0.5,
     horizon: Annotated[
         float, seconds_option("Seconds that one live decision covers.", 0.01, 86_400)
     ] = DEFAULT_HORIZON,
+    jobs: JobsOption = 0,
     force: ForceOption = False,
 ) -> None:
-    """Join extractor and head into ONE model file, with its contract and golden vectors."""
+    """Join extractor and head into ONE model file, with its contract and golden vectors.
+
+    In int8 the network is held against itself in float32 on the recordings of --calibrate; what
+    comes of it is printed, and kept in the file. With --quantize auto for another kind of
+    processor than this machine's, both are written, and `edgeaudio bench` on the device tells
+    which one to run.
+    """
     require_extra("export")
-    from edgeaudio.files import check_output, write_atomic
-    from edgeaudio_export.assemble import assemble, check_match
-    from edgeaudio_export.calibration import RECORDED
+    from edgeaudio.files import check_output
+    from edgeaudio_export.assemble import check_match
     from edgeaudio_export.extractors import get_extractor
     from edgeaudio_export.heads import read_head
+    from edgeaudio_export.quantised import this_target
 
-    inputs = tuple(path for path in (head, calibrate) if path)
-    check_output(output, overwrite=force, inputs=inputs)
+    if quantize != "none" and calibrate is None:
+        raise EdgeAudioError(f"--quantize {quantize} needs recordings: --calibrate DATA.")
+    if quantize == "none" and target is not None:
+        raise EdgeAudioError("--target is for int8; add --quantize int8 or auto.")
+    wanted = target or this_target()
+    both = quantize == "auto" and wanted != this_target()
+    for path in (output, *(_beside(output) if both else ())):
+        inputs = tuple(path for path in (head, calibrate) if path)
+        check_output(path, overwrite=force, inputs=inputs)
     head_file = read_head(head) if head else None
     found = get_extractor(
         extractor or (head_file.info.extractor_id if head_file else DEFAULT_EXTRACTOR)
     )
     check_match(found, head_file, horizon)
-    calibration = _calibration(calibrate, found) if calibrate else None
-    data = assemble(found, head_file, horizon=horizon, calibration=calibration)
-    write_atomic(output, data, overwrite=force)
-    typer.echo(f"{output}: {len(data) / 1e6:.1f} MB, {_contents(found, head_file is not None)}.")
+    dataset, calibration = _calibration(calibrate, found) if calibrate else (None, None)
+    parts = _Parts(found, head_file, horizon, calibration)
+    light = None
+    if dataset is not None and quantize != "none":
+        light = _lighten(parts, dataset, wanted, max_accuracy_drop, jobs, auto=quantize == "auto")
+    if both and light is not None:
+        _write_both(output, parts, light, wanted, force=force)
+    else:
+        chosen = light if light is None or quantize == "int8" or _is_better(light) else None
+        _write(output, parts, chosen, force=force)
     if calibration:
+        from edgeaudio_export.calibration import RECORDED
+
         names = ", ".join(name.removeprefix(RECORDED) for name in calibration.windows)
         typer.echo(f"It holds one recorded window each of: {names} (for its self-test).")
 
 
-def _calibration(data: Path, extractor: Extractor) -> Calibration:
+def _calibration(data: Path, extractor: Extractor) -> tuple[Dataset, Calibration]:
     from edgeaudio_export.calibration import calibrate
     from edgeaudio_export.datasets import load_dataset
 
@@ -76,8 +151,80 @@ def _calibration(data: Path, extractor: Extractor) -> Calibration:
     with progress_bar("calibrating") as progress:
         calibration = calibrate(dataset, extractor, progress)
     report_skipped(calibration.skipped, dataset.notes)
-    return calibration
+    return dataset, calibration
 
 
-def _contents(extractor: Extractor, with_head: bool) -> str:
-    return f"{extractor.id} {'with a head' if with_head else 'without a head'}, float32"
+def _lighten(
+    parts: _Parts, dataset: Dataset, target: str, max_drop: float, jobs: int, *, auto: bool
+) -> Light | None:
+    """The network in int8; None if it is not wanted after all, which is said."""
+    from edgeaudio_export.quantise import NothingToQuantiseError
+
+    from edgeaudio_export.lightening import lighten, refuse
+
+    try:
+        with progress_bar("int8") as progress:
+            light = lighten(
+                parts.extractor,
+                dataset,
+                parts.head,
+                target,
+                max_drop,
+                jobs=jobs,
+                say=lambda text: typer.echo(f"int8: {text} ...", err=True),
+                progress=progress,
+            )
+    except NothingToQuantiseError as error:
+        if not auto:
+            raise
+        typer.echo(f"float32 is exported: {error}")
+        return None
+    for line in parity_lines(light.quantisation):
+        typer.echo(line)
+    if auto and light.objection:
+        typer.echo(f"float32 is exported: of int8, {light.objection}.")
+        return None
+    refuse(light)
+    return light
+
+
+def _is_better(light: Light) -> bool:
+    """Of `auto`, on a machine like the one that the file is for."""
+    if not light.faster:
+        typer.echo("float32 is exported: int8 is not faster on this machine.")
+    return light.faster
+
+
+def _write(output: Path, parts: _Parts, light: Light | None, *, force: bool) -> None:
+    from edgeaudio.files import write_atomic
+
+    data = parts.assemble(light)
+    write_atomic(output, data, overwrite=force)
+    contents = _contents(parts, light.quantisation if light else None)
+    typer.echo(f"{output}: {len(data) / 1e6:.1f} MB, {contents}.")
+
+
+def _write_both(output: Path, parts: _Parts, light: Light, target: str, *, force: bool) -> None:
+    in_float32, in_int8 = _beside(output)
+    if target in _INT8_PAYS:
+        _write(output, parts, light, force=force)
+        other = in_float32
+        _write(other, parts, None, force=force)
+    else:
+        _write(output, parts, None, force=force)
+        other = in_int8
+        _write(other, parts, light, force=force)
+    typer.echo(
+        f"This machine is no {target}. Which one is faster there, this tells, on the device: "
+        f"edgeaudio bench --model {output.name} --model {other.name}"
+    )
+
+
+def _beside(output: Path) -> tuple[Path, Path]:
+    """Names for the network in float32 and in int8, beside the file that was asked for."""
+    return output.with_suffix(".float32.onnx"), output.with_suffix(".int8.onnx")
+
+
+def _contents(parts: _Parts, quantisation: Quantisation | None) -> str:
+    arithmetic = f"int8 for {quantisation.target}" if quantisation else "float32"
+    return f"{parts.extractor.id} {'with' if parts.head else 'without'} a head, {arithmetic}"

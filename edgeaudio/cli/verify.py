@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeaudio.cli.parity import parity_lines
+
 if TYPE_CHECKING:
     from edgeaudio.contract import Contract, CrossValidation, Tolerance
     from edgeaudio.model import GoldenResult
@@ -25,6 +27,10 @@ def verify(
         typer.echo(f"  {name:14s} {value}")
     typer.echo("")
     results = golden_results(loaded, model)
+    if loaded.contract.quantisation:
+        for line in parity_lines(loaded.contract.quantisation):
+            typer.echo(f"  {line}")
+        typer.echo("")
     _print_golden(results, loaded.contract.tolerance)
     check_golden(results, model)
     check_golden(whole_graph_results(model), model)

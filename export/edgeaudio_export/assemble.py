@@ -16,11 +16,19 @@ from onnx import helper
 from edgeaudio import contract as contracts
 from edgeaudio import seal
 from edgeaudio.audio.resample import resampler_name
-from edgeaudio.contract import DEFAULT_HORIZON, Contract, ExtractorInfo, GoldenVector
+from edgeaudio.contract import (
+    DEFAULT_HORIZON,
+    MAX_TOLERANCE,
+    Contract,
+    ExtractorInfo,
+    GoldenVector,
+    Tolerance,
+)
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import Model, check_golden, load_model, whole_graph_results
 from edgeaudio.network import Network, open_network, open_session
 from edgeaudio.packing import pack
+from edgeaudio.quantisation import Quantisation
 from edgeaudio.types import F32
 from edgeaudio_export.calibration import Calibration
 from edgeaudio_export.extractors import Extractor
@@ -36,10 +44,12 @@ def assemble(
     *,
     horizon: float = DEFAULT_HORIZON,
     calibration: Calibration | None = None,
+    quantisation: Quantisation | None = None,
 ) -> bytes:
     """The bytes of a model file; it has been loaded and has passed its own golden vectors.
 
     horizon: seconds that one live decision covers. Without a head the file is an extractor.
+    quantisation: what is known of an extractor in int8.
     Raises EdgeAudioError if the head was trained on another extractor.
     """
     network = extractor.graph()
@@ -68,9 +78,14 @@ def assemble(
         golden=(),
         levels=calibration.levels if calibration else None,
         front_end=extractor.front_end,
+        quantisation=quantisation,
     )
     made = Model(contract, *_at_work(model, contract))
-    contract = replace(contract, golden=golden_vectors(made, windows))
+    contract = replace(
+        contract,
+        golden=golden_vectors(made, windows),
+        tolerance=tolerance(made, windows) if quantisation else contract.tolerance,
+    )
     set_metadata(model, {contracts.KEY: contracts.to_json(contract), seal.KEY: seal.BLANK})
     data = seal.seal(model.SerializeToString())
     _prove(data)
@@ -129,6 +144,26 @@ def golden_vectors(model: Model, windows: dict[str, F32]) -> tuple[GoldenVector,
     return tuple(vectors)
 
 
+def tolerance(model: Model, windows: dict[str, F32]) -> Tolerance:
+    """What rounding elsewhere may change: ten times what changes in the samples' last bits do.
+
+    In int8 a value on the edge between two steps falls to either side. Layers that are exact on
+    every processor are not affected, and need no more than float32 does.
+    """
+    rng = np.random.default_rng(11)
+    embedding, likelihood = Tolerance().embedding, Tolerance().likelihood
+    for window in windows.values():
+        grid = (on_grid(window) / 32768.0).astype(np.float32)[None]
+        noise = rng.choice(np.array([1 - 2e-7, 1 + 2e-7], np.float32), grid.shape)
+        one, other = model.embed(grid), model.embed(grid * noise)
+        scale = max(float(np.linalg.norm(one)), 1e-12)
+        embedding = max(embedding, 10 * float(np.linalg.norm(one - other)) / scale)
+        if model.labels:
+            change = np.abs(model.classify(one) - model.classify(other)).max()
+            likelihood = max(likelihood, 10 * float(change))
+    return Tolerance(min(embedding, MAX_TOLERANCE), min(likelihood, MAX_TOLERANCE))
+
+
 def check_match(extractor: Extractor, head: HeadFile | None, horizon: float) -> None:
     """Raise EdgeAudioError unless they go together. horizon: in seconds."""
     window = extractor.window / extractor.sample_rate
@@ -147,10 +182,11 @@ def check_match(extractor: Extractor, head: HeadFile | None, horizon: float) -> 
             f"This head takes {head.dimensions} features, {extractor.id} gives "
             f"{extractor.dimensions}."
         )
-    if head.info.extractor_digest != extractor.digest:
+    trained_on = extractor.float_digest or extractor.digest
+    if head.info.extractor_digest != trained_on:
         raise EdgeAudioError(
             f"This head was trained on another version of {extractor.id!r} than the one at hand "
-            f"({head.info.extractor_digest[:12]} against {extractor.digest[:12]}); train it anew."
+            f"({head.info.extractor_digest[:12]} against {trained_on[:12]}); train it anew."
         )
 
 

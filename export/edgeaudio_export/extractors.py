@@ -50,8 +50,8 @@ class Extractor:
     id: with its options. sample_rate in Hz; window and hop in samples. digest: SHA-256 of its
     weights and of how they are used, or of its definition where it has none. licences: of the
     weights inside, if any. front_end: how its graph makes a spectrogram, where it makes one of
-    ours. quantised: whether its network computes in int8. centred: see the catalogue. columns: the
-    peer's way with a whole file, where it has one.
+    ours. float_digest: of the same in float32, where this computes in int8. centred: see the
+    catalogue. columns: the peer's way with a whole file, where it has one.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Extractor:
     build: Callable[[int], onnx.ModelProto] = field(repr=False)
     licences: tuple[str, ...] = ()
     front_end: SpectrogramSpec | None = field(default=None, repr=False)
-    quantised: bool = False
+    float_digest: str | None = None
     centred: bool = False
     columns: Columns | None = field(default=None, repr=False)
 

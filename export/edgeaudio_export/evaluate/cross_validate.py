@@ -6,11 +6,13 @@ from pathlib import Path
 
 from edgeaudio.contract import CrossValidation
 from edgeaudio.types import FusionName
+from edgeaudio_export.datasets.recordings import Dataset
 from edgeaudio_export.embed import Embedded, Progress
 from edgeaudio_export.engines import get_engine
 from edgeaudio_export.evaluate import splits
 from edgeaudio_export.evaluate.protocols import PROTOCOLS, trials_of
 from edgeaudio_export.evaluate.results import summarise
+from edgeaudio_export.evaluate.splits import Trial
 from edgeaudio_export.evaluate.tasks import (
     Configuration,
     Task,
@@ -39,14 +41,9 @@ def cross_validate(
     hop: in seconds, as they were embedded. jobs: processes, 0 for one a core.
     Raises DataError where there is too little data for folds, or they would leak.
     """
-    dataset = splits.in_order(embedded.dataset)
+    dataset, digests, trials = held_out(embedded.dataset)
     by_path = dict(zip(embedded.dataset.recordings, embedded.embeddings, strict=True))
-    rows = [by_path[r] for r in dataset.recordings]
-    digests = splits.digests_of(dataset)
-    dataset = splits.with_copies_grouped(dataset, digests)
-    trials = trials_of(PROTOCOLS["folds"], dataset, splits.ALL, repeats=1)
-    splits.check_leaks(dataset, trials, digests)
-    splits.check_classes(dataset, trials)
+    rows = [by_path[original] for original in splits.in_order(embedded.dataset).recordings]
     configuration = Configuration(extractor.id, head, fusion, splits.ALL)
     engine = get_engine("local", 1 if head in _QUICK else jobs)
     tasks = [Task(configuration, trial) for trial in trials]
@@ -65,3 +62,18 @@ def cross_validate(
         recall=summary.recall,
         grouped=any(r.group for r in dataset.recordings),
     )
+
+
+def held_out(dataset: Dataset) -> tuple[Dataset, tuple[str, ...], tuple[Trial, ...]]:
+    """The data set in the order of its trials, the digests of its recordings, and `evaluate`'s
+    folds of it.
+
+    Raises DataError where there is too little data for folds, or they would leak.
+    """
+    ordered = splits.in_order(dataset)
+    digests = splits.digests_of(ordered)
+    ordered = splits.with_copies_grouped(ordered, digests)
+    trials = tuple(trials_of(PROTOCOLS["folds"], ordered, splits.ALL, repeats=1))
+    splits.check_leaks(ordered, trials, digests)
+    splits.check_classes(ordered, trials)
+    return ordered, digests, trials

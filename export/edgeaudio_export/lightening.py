@@ -1,0 +1,99 @@
+"""The choice between a network in float32 and one in int8, made by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeaudio.errors import EdgeAudioError
+from edgeaudio.quantisation import Parity, Quantisation
+from edgeaudio_export.datasets.recordings import Dataset
+from edgeaudio_export.embed import Progress
+from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.heads.file import HeadFile
+from edgeaudio_export.parity import measure_parity
+from edgeaudio_export.quantised import quantised_extractor
+
+Quantize = Literal["none", "int8", "auto"]
+
+LEAST_COSINE = 0.9
+"""Centred cosine that int8 must have where no accuracy can be measured."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """An extractor in int8 with what was measured of it.
+
+    objection: why it should not be used for accuracy's sake, empty if it may be. faster: whether
+    its network takes less time on this machine.
+    """
+
+    extractor: Extractor
+    quantisation: Quantisation
+    objection: str
+
+    @property
+    def faster(self) -> bool:
+        """Whether it takes less time here than the network in float32."""
+        parity = self.quantisation.parity
+        return parity.after.milliseconds < parity.before.milliseconds
+
+
+def lighten(
+    extractor: Extractor,
+    dataset: Dataset,
+    head: HeadFile | None,
+    target: str,
+    max_drop: float,
+    *,
+    jobs: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Progress = lambda done, total: None,
+) -> Light:
+    """`extractor` in int8 for `target`, held against itself on `dataset`.
+
+    max_drop: points of accuracy that it may lose. Raises EdgeAudioError where there is nothing to
+    quantise, DataError without usable recordings.
+    """
+    made = quantised_extractor(extractor, dataset, target, say)
+    say("holding int8 against float32")
+    parity = measure_parity(dataset, extractor, made.extractor, head, jobs=jobs, progress=progress)
+    quantisation = Quantisation(
+        target=target,
+        float_digest=extractor.digest,
+        method=made.quantised.method,
+        float_layers=tuple(
+            layer.name for layer in made.quantised.layers if layer.arithmetic == "float"
+        ),
+        operators=made.quantised.operators,
+        parity=parity,
+    )
+    return Light(made.extractor, quantisation, objection(parity, max_drop))
+
+
+def objection(parity: Parity, max_drop: float) -> str:
+    """Why a network loses too much, in a sentence; empty if it does not."""
+    accuracy = parity.accuracy
+    if accuracy is None:
+        if parity.centred_cosine >= LEAST_COSINE:
+            return ""
+        return (
+            f"its embeddings have a centred cosine of {parity.centred_cosine:.3f} to those in "
+            f"float32, at least {LEAST_COSINE} is expected where accuracy can't be measured"
+        )
+    drop = accuracy.before - accuracy.after
+    # Percentages are sums in floating point: a drop of exactly the limit is allowed.
+    if drop <= max_drop + 1e-9:
+        return ""
+    return f"it loses {drop:.2f} points of accuracy, at most {max_drop:g} may be lost"
+
+
+def refuse(light: Light) -> None:
+    """Raise EdgeAudioError, with what to try, if there is an objection."""
+    if light.objection:
+        raise EdgeAudioError(
+            f"The network in int8 was not exported: {light.objection}. Calibrate with more of the "
+            "recordings that the device will hear, train the head on more, allow more with "
+            "--max-accuracy-drop, or use --quantize none."
+        )
