@@ -18,8 +18,8 @@ MANTISSA = 24
 INPUT_BITS = 11
 """Of the magnitude of an input that is put on a grid for this."""
 
-LEAST_BITS = 10
-"""Of the largest weight of a channel, in the middle: a coarser grid gains too little on int8."""
+LEAST_BITS = 7
+"""Of the largest weight of a channel, in the median, without its sign: int8 has as many."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _takes(
         return (
             weight is not None
             and weight.ndim == 2
-            and graph.ranks.get(layer.input[0]) == 2
+            and graph.rank(layer.input[0]) == 2
             and bias.size in (1, weight.shape[1])
         )
     return False
@@ -142,7 +142,7 @@ def _scale(layer: onnx.NodeProto, affine: Affine, constants: dict[str, NDArray[A
 def _as_product_and_sum(
     graph: Graph, node: onnx.NodeProto, constants: dict[str, NDArray[Any]]
 ) -> list[onnx.NodeProto]:
-    rank = graph.ranks.get(node.input[0])
+    rank = graph.rank(node.input[0])
     if rank is None or not _weights_known(node, constants):
         return [node]
     output = node.output[0]

@@ -19,16 +19,20 @@ _NOTHING_DONE = ("Identity", "Dropout")
 class Graph:
     """The parts of a model. constants: by name. types: ONNX element types of tensors, by name.
 
-    ranks: numbers of axes, where known. makers: the node that makes a tensor. readers: the nodes that read it, in order.
+    shapes: where known; None for an axis that is not. makers: the node that makes a tensor. readers: the nodes that read it, in order.
     """
 
     model: onnx.ModelProto
     nodes: tuple[onnx.NodeProto, ...]
     constants: dict[str, NDArray[Any]]
     types: dict[str, int]
-    ranks: dict[str, int]
+    shapes: dict[str, tuple[int | None, ...]]
     makers: dict[str, onnx.NodeProto]
     readers: dict[str, tuple[onnx.NodeProto, ...]]
+
+    def rank(self, tensor: str) -> int | None:
+        """How many axes `tensor` has, if that is known."""
+        return len(self.shapes[tensor]) if tensor in self.shapes else None
 
     @property
     def input(self) -> str:
@@ -74,12 +78,14 @@ def of(
         for name in dict.fromkeys(node.input):
             readers[name] = (*readers.get(name, ()), node)
     built = build(model, kept, constants)
-    inferred = onnx.shape_inference.infer_shapes(built).graph
+    inferred = onnx.shape_inference.infer_shapes(built, data_prop=True).graph
     values = (*inferred.input, *inferred.output, *inferred.value_info)
     types = {v.name: v.type.tensor_type.elem_type for v in values}
     known = [v for v in values if v.type.tensor_type.HasField("shape")]
-    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in known}
-    return Graph(built, kept, constants, types, ranks, makers, readers)
+    shapes = {
+        v.name: tuple(d.dim_value or None for d in v.type.tensor_type.shape.dim) for v in known
+    }
+    return Graph(built, kept, constants, types, shapes, makers, readers)
 
 
 def build(

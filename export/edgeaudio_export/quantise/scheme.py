@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeaudio_export.quantise.graph import OUTPUT, Graph
 from edgeaudio_export.quantise.layers import MOVES, Layer
-from edgeaudio_export.quantise.ranges import Histogram, Method, Range, Scale, scale_of
+from edgeaudio_export.quantise.ranges import Range, Scale, scale_of
 from edgeaudio_export.quantise.targets import Target
 
 
@@ -63,6 +63,15 @@ def is_wanted(graph: Graph, tensor: str, int8: frozenset[str]) -> bool:
     return False
 
 
+def only_wanted(graph: Graph, tensor: str, int8: frozenset[str]) -> bool:
+    """Whether layers in int8, and nobody else, read `tensor` or values of it."""
+    return tensor != OUTPUT and all(
+        node.output[0] in int8
+        or (node.op_type in MOVES and only_wanted(graph, node.output[0], int8))
+        for node in graph.readers.get(tensor, ())
+    )
+
+
 def is_joint(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether `node` joins activations, as a residual connection does."""
     if node.op_type == "Add":
@@ -89,15 +98,13 @@ def observed(graph: Graph, layers: Iterable[Layer]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def scales(
-    graph: Graph, histograms: Mapping[str, Histogram], method: Method
-) -> dict[str, Scale]:
-    """A scale for each observed tensor.
+def scales(graph: Graph, kept: Mapping[str, Range]) -> dict[str, Scale]:
+    """A scale for each observed tensor, from the range of it that is kept.
 
     What is concatenated has one scale. What is added has steps that are powers of two of each
     other, so that the sum is exact however a processor computes it.
     """
-    ranges = {name: method(histogram) for name, histogram in histograms.items()}
+    ranges = dict(kept)
     groups = {name: frozenset([name]) for name in ranges}
     for node in graph.nodes:
         if node.op_type == "Concat" and is_joint(graph, node):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.types import F32
-from edgeaudio_export.quantise import exact, folding, scheme
+from edgeaudio_export.quantise import exact, folding, outcome, scheme
 from edgeaudio_export.quantise import graph as graphs
 from edgeaudio_export.quantise import layers as layers_of
 from edgeaudio_export.quantise.check import check
-from edgeaudio_export.quantise.equalise import equalise
+from edgeaudio_export.quantise.equalise import equalise, pairs
 from edgeaudio_export.quantise.graph import Graph
 from edgeaudio_export.quantise.layers import Layer
-from edgeaudio_export.quantise.ranges import METHODS, minmax
+from edgeaudio_export.quantise.ranges import METHODS, Range, minmax
 from edgeaudio_export.quantise.scheme import Scheme
 from edgeaudio_export.quantise.survey import (
     Survey,
@@ -40,8 +40,13 @@ EQUALISED_BY = 24
 """At most so many windows tell how much the channels of a tensor differ."""
 
 FIRST_SHARE = 0.1
-RETURNED_SHARE = 0.02
-"""Largest share of the multiplications of a layer that stays in float, or returns to it."""
+"""Largest share of the multiplications of a first layer that stays in float."""
+
+RETURNED_SHARE = 0.12
+"""Largest share of them that returns to float, all together."""
+
+LEAST_GAIN = 1e-4
+"""In centred cosine, for which a layer returns to float."""
 
 SCAN_MULTIPLICATIONS = 2e12
 """That the scan layer by layer may cost; it takes fewer windows where it would cost more."""
@@ -116,11 +121,12 @@ def quantise(
     where ONNX Runtime computes in floats what was written in int8.
     """
     subject = _Subject.of(network, windows, get_target(target), frozenset(keep), progress)
-    best = subject.best_method()
-    best = subject.corrected(best)
+    trials = subject.methods()
+    best = max(trials.values(), key=lambda trial: trial.cosine)
+    best = subject.refined(subject.corrected(best), aim)
     gains = subject.scan(best)
     best = subject.returned(best, gains, aim)
-    return subject.result(best, gains)
+    return subject.result(best, gains, {name: t.cosine for name, t in trials.items()})
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class _Trial:
     plan: Scheme
     method: str
     cosine: float
-    methods: dict[str, float]
+    ranges: dict[str, Range]
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,8 @@ class _Subject:
     layers: tuple[Layer, ...]
     target: Target
     found: Survey
+    windows: tuple[NDArray[Any], ...]
+    calibrated: F32
     held: tuple[NDArray[Any], ...]
     wanted: F32
     kept: frozenset[str]
@@ -169,27 +177,55 @@ class _Subject:
                 "with; give windows of different sounds."
             )
         kept = frozenset(x.key for x in layers if x.name in keep)
-        return cls(graph, layers, target, found, held, wanted, kept, progress)
+        calibrated = embeddings(graph.model, rest)
+        return cls(
+            graph=graph,
+            layers=layers,
+            target=target,
+            found=found,
+            windows=tuple(rest),
+            calibrated=calibrated,
+            held=held,
+            wanted=wanted,
+            kept=kept,
+            progress=progress,
+        )
 
     # What is decided.
 
-    def best_method(self) -> _Trial:
-        """The method of calibration that comes closest, with all layers in int8 that can be."""
+    def methods(self) -> dict[str, _Trial]:
+        """Each method of calibration for all tensors, with all layers in int8 that can be."""
         int8 = self._all_int8()
         trials = {}
         for name, method in METHODS.items():
             self.progress(f"calibrating by {name}")
+            kept_ranges = {n: method(h) for n, h in self.found.histograms.items()}
             plan = Scheme(
                 target=self.target,
-                scales=scheme.scales(self.graph, self.found.histograms, method),
+                scales=scheme.scales(self.graph, kept_ranges),
                 largest={n: _largest(h) * _BEYOND for n, h in self.found.histograms.items()},
                 int8=int8,
                 channels=self.found.channels,
             )
-            trials[name] = plan, self.cosine(plan)
-        name = max(trials, key=lambda n: trials[n][1])
-        cosines = {n: cosine for n, (_, cosine) in trials.items()}
-        return _Trial(trials[name][0], name, cosines[name], cosines)
+            trials[name] = _Trial(plan, name, self.cosine(plan), kept_ranges)
+        return trials
+
+    def refined(self, trial: _Trial, aim: float) -> _Trial:
+        """With another method for single tensors, where that comes closer."""
+        for tensor, histogram in self.found.histograms.items():
+            if trial.cosine >= aim:
+                break
+            self.progress(f"calibrating {tensor}")
+            for method in METHODS.values():
+                ranges = trial.ranges | {tensor: method(histogram)}
+                scales = scheme.scales(self.graph, ranges)
+                if scales == trial.plan.scales:
+                    continue
+                plan = replace(trial.plan, scales=scales)
+                cosine = self.cosine(plan)
+                if cosine > trial.cosine + LEAST_GAIN:
+                    trial = replace(trial, plan=plan, cosine=cosine, ranges=ranges)
+        return trial
 
     def corrected(self, trial: _Trial) -> _Trial:
         """With biases that make up for the mean of what rounding the weights does, if better."""
@@ -200,37 +236,59 @@ class _Subject:
         cosine = self.cosine(plan)
         return replace(trial, plan=plan, cosine=cosine) if cosine > trial.cosine else trial
 
-    def scan(self, trial: _Trial) -> dict[str, float]:
-        """What leaving each layer alone in float wins, by the tensor that its node gives."""
+    def scan(self, trial: _Trial) -> dict[frozenset[str], float]:
+        """What leaving layers alone in float wins: one at a time, and two in a row.
+
+        Two in a row are needed where it is the tensor between them that 8 bits are too few for.
+        """
         macs = sum(self.found.multiplications.values())
         count = int(SCAN_MULTIPLICATIONS / max(1, macs * len(self.layers)))
         held = self.held[: max(4, count)]
         base = self.cosine(trial.plan, held)
         gains = {}
-        for layer in self.layers:
-            key = layer.key
-            if key in trial.plan.int8 and len(trial.plan.int8) > 1:
-                self.progress(f"measuring what int8 costs in {layer.name}")
-                gains[key] = self.cosine(_without(trial.plan, key), held) - base
+        for keys in self._candidates(trial.plan):
+            names = " and ".join(x.name for x in self.layers if x.key in keys)
+            self.progress(f"measuring what int8 costs in {names}")
+            gains[keys] = self.cosine(_without(trial.plan, keys), held) - base
         return gains
 
-    def returned(self, trial: _Trial, gains: dict[str, float], aim: float) -> _Trial:
+    def _candidates(self, plan: Scheme) -> list[frozenset[str]]:
+        alone = [frozenset([x.key]) for x in self.layers if x.key in plan.int8]
+        both = [
+            frozenset([first.key, second.key])
+            for first, second in pairs(self.graph, self.layers)
+            if plan.int8 >= {first.key, second.key}
+        ]
+        small = [keys for keys in both if self._share(keys) <= RETURNED_SHARE]
+        return [keys for keys in alone + small if keys < plan.int8]
+
+    def returned(
+        self, trial: _Trial, gains: dict[frozenset[str], float], aim: float
+    ) -> _Trial:
         """With small layers back in float, the costliest first, until `aim` is reached."""
-        for key in sorted(gains, key=lambda k: -gains[k]):
-            layer = next(x for x in self.layers if x.key == key)
-            if trial.cosine >= aim or gains[key] <= 0:
+        spent = 0.0
+        for keys in sorted(gains, key=lambda k: -gains[k]):
+            if trial.cosine >= aim or gains[keys] <= 0:
                 break
-            if self._share(key) > RETURNED_SHARE or not self._is_exact(layer, trial.plan):
+            rest = keys & trial.plan.int8
+            plan = _without(trial.plan, keys)
+            if not rest or not plan.int8 or spent + self._share(rest) > RETURNED_SHARE:
                 continue
-            plan = _without(trial.plan, key)
+            if not all(self._is_exact(x, plan) for x in self.layers if x.key in keys):
+                continue
+            self.progress("returning " + " and ".join(x.name for x in self.layers if x.key in keys))
             cosine = self.cosine(plan)
-            if cosine > trial.cosine:
+            if cosine > trial.cosine + LEAST_GAIN:
                 trial = replace(trial, plan=plan, cosine=cosine)
+                spent += self._share(rest)
         return trial
 
-    def result(self, trial: _Trial, gains: dict[str, float]) -> Quantised:
+    def result(
+        self, trial: _Trial, gains: dict[frozenset[str], float], methods: dict[str, float]
+    ) -> Quantised:
+        """The model as planned, checked."""
         self.progress("checking what ONNX Runtime makes of it")
-        model = write(self.graph, self.layers, trial.plan)
+        model, cosine = self._finished(trial)
         names = {x.key: x.name for x in self.layers}
         weights = {f"{key}.weight.integers": names[key] for key in trial.plan.int8}
         return Quantised(
@@ -239,10 +297,22 @@ class _Subject:
             method=trial.method,
             layers=tuple(self._describe(x, trial.plan, gains) for x in self.layers),
             operators=check(model, weights),
-            cosine=trial.cosine,
-            methods=trial.methods,
+            cosine=cosine,
+            methods=methods,
             corrected=bool(trial.plan.biases),
         )
+
+    def _finished(self, trial: _Trial) -> tuple[onnx.ModelProto, float]:
+        """The model, with its embedding corrected if that comes closer, and its cosine."""
+        model = write(self.graph, self.layers, trial.plan)
+        if not outcome.applies(model):
+            return model, trial.cosine
+        correction = outcome.fit(self.calibrated, embeddings(model, self.windows))
+        found = correction.apply(embeddings(model, self.held))
+        cosine = centred_cosine(self.wanted, found)
+        if cosine <= trial.cosine:
+            return model, trial.cosine
+        return outcome.add(model, correction), cosine
 
     # What is measured.
 
@@ -260,7 +330,7 @@ class _Subject:
             x.key
             for x in self.layers
             if x.first
-            and self._share(x.key) <= FIRST_SHARE
+            and self._share([x.key]) <= FIRST_SHARE
             and exact_grid(self.graph, x, bare, integers=False).bits >= exact.LEAST_BITS
         }
         int8 = frozenset(x.key for x in self.layers) - self.kept - first
@@ -271,8 +341,10 @@ class _Subject:
             )
         return int8
 
-    def _share(self, key: str) -> float:
-        return self.found.multiplications[key] / sum(self.found.multiplications.values())
+    def _share(self, keys: Iterable[str]) -> float:
+        """Of the network's multiplications."""
+        every = self.found.multiplications
+        return sum(every[key] for key in keys) / sum(every.values())
 
     def _is_exact(self, layer: Layer, plan: Scheme) -> bool:
         """Whether `layer` in float would be exact, and better than int8."""
@@ -296,15 +368,15 @@ class _Subject:
         by_group = means.reshape(groups, -1)[np.arange(len(taps)) * groups // len(taps)]
         return np.asarray(layer.bias - (taps * by_group).sum(axis=1))
 
-    def _describe(self, layer: Layer, plan: Scheme, gains: dict[str, float]) -> QuantisedLayer:
+    def _describe(self, layer: Layer, plan: Scheme, gains: dict[frozenset[str], float]) -> QuantisedLayer:
         key = layer.key
         return QuantisedLayer(
             name=layer.name,
             operator=layer.operator,
             arithmetic="int8" if key in plan.int8 else "float",
             exact=key in plan.int8 or self._is_exact(layer, plan),
-            share=self._share(key),
-            sensitivity=gains.get(key, float("nan")),
+            share=self._share([key]),
+            sensitivity=gains.get(frozenset([key]), float("nan")),
         )
 
 
@@ -316,10 +388,10 @@ def _equalised(
     return equal, layers_of.find(equal)
 
 
-def _without(plan: Scheme, key: str) -> Scheme:
-    biases = {k: v for k, v in plan.biases.items() if k != key}
-    channels = {k: v for k, v in plan.channels.items() if k != key}
-    return replace(plan, int8=plan.int8 - {key}, biases=biases, channels=channels)
+def _without(plan: Scheme, keys: frozenset[str]) -> Scheme:
+    biases = {k: v for k, v in plan.biases.items() if k not in keys}
+    channels = {k: v for k, v in plan.channels.items() if k not in keys}
+    return replace(plan, int8=plan.int8 - keys, biases=biases, channels=channels)
 
 
 def _largest(histogram: Any) -> float:

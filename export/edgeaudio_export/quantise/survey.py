@@ -66,7 +66,8 @@ def survey(graph: Graph, layers: tuple[Layer, ...], windows: Sequence[NDArray[An
     ends = {layer.key: _end(graph, layer) for layer in _with_channels(graph, layers)}
     inputs = {layer.key: layer.input for layer in layers}
     outputs = [layer.key for layer in layers]
-    names = list(dict.fromkeys([*watched, *ends.values(), *inputs.values(), *outputs]))
+    every = dict.fromkeys([*watched, *ends.values(), *inputs.values(), *outputs])
+    names = [name for name in every if name != graph.input]
     session = open_session(_showing(graph, names).SerializeToString())
     histograms = {name: Histogram() for name in watched}
     sums: dict[str, NDArray[Any]] = {}
@@ -74,6 +75,7 @@ def survey(graph: Graph, layers: tuple[Layer, ...], windows: Sequence[NDArray[An
     highs: dict[str, NDArray[Any]] = {}
     for window in windows:
         values = dict(zip(names, session.run(names, {graph.input: window}), strict=True))
+        values[graph.input] = window
         _count(histograms, values)
         for layer in layers:
             key = layer.key

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from edgeaudio_export.quantise import exact, scheme
 from edgeaudio_export.quantise.graph import OUTPUT, Graph, build
 from edgeaudio_export.quantise.layers import MOVES, Layer
+from edgeaudio_export.quantise.patches import as_product
 from edgeaudio_export.quantise.ranges import Scale
 from edgeaudio_export.quantise.scheme import Channels, Scheme
 
@@ -30,7 +31,7 @@ def write(graph: Graph, layers: tuple[Layer, ...], plan: Scheme) -> onnx.ModelPr
     for node in graph.nodes:
         writer.add(node)
     writer.as_float(OUTPUT)
-    model = build(graph.model, writer.nodes, writer.constants)
+    model = build(graph.model, _needed(writer.nodes), writer.constants)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -80,6 +81,7 @@ class _Writer:
         self._integers: dict[str, tuple[str, Scale]] = {}
         self._channels: dict[str, Channels] = {}
         self._taken_in: set[str] = set()
+        self._before_relu: dict[str, str] = {}
 
     def add(self, node: onnx.NodeProto) -> None:
         """Write what computes the outputs of `node`."""
@@ -125,7 +127,9 @@ class _Writer:
         """The name of `tensor` in uint8, and its scale."""
         if tensor not in self._integers:
             scale = self.plan.scales[scheme.root(self.graph, tensor)]
-            self._quantise(tensor, scale, f"{tensor}.uint8")
+            # Below its range it gives 0, so that a ReLU before it does nothing.
+            source = tensor if scale.zero else self._before_relu.get(tensor, tensor)
+            self._quantise(source, scale, f"{tensor}.uint8")
             self._integers[tensor] = f"{tensor}.uint8", scale
         return self._integers[tensor]
 
@@ -181,6 +185,11 @@ class _Writer:
         integers = layer.input in self._integers and layer.input not in self._channels
         grid = exact_grid(self.graph, layer, self.plan, integers=integers)
         source = self._plain(layer.input) if integers else self._on_grid(layer)
+        self._native.add(key)
+        if layer.activation is not None and layer.activation.op_type == "Relu":
+            self._before_relu[layer.output] = key
+        if self._add_product(layer, grid, source):
+            return
         weight = grid.weight
         if layer.node.op_type == "MatMul" or (
             layer.node.op_type == "Gemm" and not _attribute(layer.node, "transB")
@@ -191,7 +200,30 @@ class _Writer:
         if layer.node.op_type == "MatMul":
             names = names[:1]
         self._copy(layer.node, [source, *names], key)
-        self._native.add(key)
+
+    def _add_product(self, layer: Layer, grid: exact.Grid, source: str) -> bool:
+        """Write a convolution of few values as a product; whether it is one."""
+        key, scale = layer.key, self.plan.scales.get(layer.output)
+        shape = self.graph.shapes.get(layer.input, ())
+        relu = layer.activation is not None and layer.activation.op_type == "Relu"
+        if (
+            scale is not None
+            and (layer.activation is None or (relu and scale.zero == 0))
+            and scheme.only_wanted(self.graph, layer.output, self.plan.int8)
+        ):
+            step, zero = self._scale(scale)
+            name = f"{layer.output}.uint8"
+            product = as_product(layer, grid, source, shape, name, (step, zero))
+            if product is not None:
+                self._integers[layer.output] = name, scale
+                if relu:
+                    self._taken_in.add(layer.output)
+        else:
+            product = as_product(layer, grid, source, shape, key)
+        if product is not None:
+            self.nodes += product.nodes
+            self.constants |= product.constants
+        return product is not None
 
     def _on_grid(self, layer: Layer) -> str:
         """The layer's input as integers in float32."""
@@ -276,7 +308,7 @@ class _Writer:
         self, source: str, output: str, step: Any, low: Any, *, flat: bool = False
     ) -> None:
         """source * step + low, channel by channel."""
-        rank = self.graph.ranks.get(output, 4)
+        rank = self.graph.rank(output) or 4
         shape = (-1,) if flat or rank == 2 else (1, -1, *[1] * (rank - 2))
         names = [f"{output}.channels.{part}" for part in ("step", "low")]
         for name, value in zip(names, (step, low), strict=True):
@@ -333,6 +365,16 @@ class _Writer:
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
+
+
+def _needed(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Those that the output is computed from."""
+    names, kept = {OUTPUT}, []
+    for node in reversed(nodes):
+        if names.intersection(node.output):
+            kept.append(node)
+            names.update(node.input)
+    return kept[::-1]
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any = 0) -> Any:
