@@ -69,3 +69,7 @@ class MicrophoneError(EdgeAudioError):
     """There is no such microphone, it can't be opened, or it stopped delivering."""
 
     exit_status = 4
+
+
+class NothingToQuantiseError(EdgeAudioError):
+    """A network has no layer that int8 could make lighter."""

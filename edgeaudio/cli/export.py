@@ -19,7 +19,7 @@ from edgeaudio.cli.common import (
 )
 from edgeaudio.cli.parity import parity_lines
 from edgeaudio.contract import DEFAULT_HORIZON
-from edgeaudio.errors import EdgeAudioError
+from edgeaudio.errors import EdgeAudioError, NothingToQuantiseError
 
 if TYPE_CHECKING:
     from edgeaudio.quantisation import Quantisation
@@ -158,7 +158,6 @@ def _lighten(
     parts: _Parts, dataset: Dataset, target: str, max_drop: float, jobs: int, *, auto: bool
 ) -> Light | None:
     """The network in int8; None if it is not wanted after all, which is said."""
-    from edgeaudio_export.quantise import NothingToQuantiseError
 
     from edgeaudio_export.lightening import lighten, refuse
 

@@ -262,9 +262,7 @@ class _Subject:
         small = [keys for keys in both if self._share(keys) <= RETURNED_SHARE]
         return [keys for keys in alone + small if keys < plan.int8]
 
-    def returned(
-        self, trial: _Trial, gains: dict[frozenset[str], float], aim: float
-    ) -> _Trial:
+    def returned(self, trial: _Trial, gains: dict[frozenset[str], float], aim: float) -> _Trial:
         """With small layers back in float, the costliest first, until `aim` is reached."""
         spent = 0.0
         for keys in sorted(gains, key=lambda k: -gains[k]):
@@ -368,7 +366,9 @@ class _Subject:
         by_group = means.reshape(groups, -1)[np.arange(len(taps)) * groups // len(taps)]
         return np.asarray(layer.bias - (taps * by_group).sum(axis=1))
 
-    def _describe(self, layer: Layer, plan: Scheme, gains: dict[frozenset[str], float]) -> QuantisedLayer:
+    def _describe(
+        self, layer: Layer, plan: Scheme, gains: dict[frozenset[str], float]
+    ) -> QuantisedLayer:
         key = layer.key
         return QuantisedLayer(
             name=layer.name,

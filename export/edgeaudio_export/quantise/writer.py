@@ -43,9 +43,7 @@ def exact_grid(graph: Graph, layer: Layer, plan: Scheme, *, integers: bool) -> e
     return exact.on_grid(layer.weight, bias, limit, unit)
 
 
-def _exact_input(
-    graph: Graph, layer: Layer, plan: Scheme, *, integers: bool
-) -> tuple[float, int]:
+def _exact_input(graph: Graph, layer: Layer, plan: Scheme, *, integers: bool) -> tuple[float, int]:
     source = scheme.root(graph, layer.input)
     if integers:
         scale = plan.scales[source]
