@@ -8,12 +8,20 @@ training data.
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
-import soxr
 
 from edgeaudio.types import F32, Block
 
+if TYPE_CHECKING:
+    import soxr
+
 QUALITY = "HQ"
+
+_STEP_SECONDS = 0.005
+"""How often to look again while soxr, which works in pieces of its own, keeps a window back."""
 
 
 def resampler_name() -> str:
@@ -24,17 +32,24 @@ def resampler_name() -> str:
 
 
 class MonoResampler:
-    """From [frames, channels] at `source_rate` to [frames] at `target_rate`, both in Hz."""
+    """From [frames, channels] at `source_rate` to [frames] at `target_rate`, both in Hz.
+
+    Blocks that come out may be views of what went in, or of one buffer: valid until the next.
+    """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         self._rates = (source_rate, target_rate)
         self._next = 0
+        self._ahead = 0.0  # of what went in, what has not come out yet, in samples of the target
+        self._mono = np.empty(0, np.float32)
         self._stream = self._new_stream()
 
     def _new_stream(self) -> soxr.ResampleStream | None:
         source, target = self._rates
         if source == target:
             return None
+        import soxr  # a megabyte that a microphone at the model's own rate can do without
+
         return soxr.ResampleStream(source, target, 1, dtype="float32", quality=QUALITY)
 
     def push(self, block: Block) -> Block:
@@ -47,10 +62,27 @@ class MonoResampler:
             source, target = self._rates
             self._next = max(self._next, round(block.start * target / source))
             self._stream = self._new_stream()
-        mono = mix(block.samples)
+            self._ahead = 0.0
+        if len(self._mono) < len(block.samples):
+            self._mono = np.empty(len(block.samples), np.float32)
+        mono = mix(block.samples, self._mono[: len(block.samples)])
         if self._stream is not None:
+            source, target = self._rates
+            self._ahead += len(mono) * target / source
             mono = self._stream.resample_chunk(mono)
+            self._ahead -= len(mono)
         return self._emit(mono, gap=block.gap)
+
+    def frames_for(self, samples: int) -> int:
+        """How many frames of the source it may take until so many samples come out; at least 1.
+
+        That many, and maybe a few milliseconds more.
+        """
+        if self._stream is None:
+            return max(1, samples)
+        source, target = self._rates
+        frames = math.ceil((samples - self._ahead) * source / target)
+        return max(frames, math.ceil(_STEP_SECONDS * source))
 
     def flush(self) -> Block:
         """What was kept back, at the end of the source."""
@@ -64,14 +96,17 @@ class MonoResampler:
         return Block(samples, start, gap)
 
 
-def mix(samples: F32) -> F32:
-    """Mean over channels: float32 [frames, channels] -> [frames].
+def mix(samples: F32, out: F32 | None = None) -> F32:
+    """Mean over channels: float32 [frames, channels] -> [frames], written to `out` if given.
 
-    Added one channel after the other, since numpy's own mean may change its order of
-    summation with the size of the block.
+    One channel passes as it is, as a view. Several are added one after the other, since numpy's
+    own mean may change its order of summation with the size of the block.
     """
-    total = samples[:, 0].copy()
-    for channel in range(1, samples.shape[1]):
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    total = np.add(samples[:, 0], samples[:, 1], out=out)
+    for channel in range(2, channels):
         total += samples[:, channel]
-    total /= np.float32(samples.shape[1])
+    total /= np.float32(channels)
     return total
