@@ -9,19 +9,20 @@ training data.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from edgeaudio.types import F32, Block
 
-if TYPE_CHECKING:
-    import soxr
-
 QUALITY = "HQ"
 
-_STEP_SECONDS = 0.005
-"""How often to look again while soxr, which works in pieces of its own, keeps a window back."""
+_STEP_SECONDS = 0.001
+"""How often to look again while soxr keeps back what a window needs."""
+
+_PROBE_STEPS_A_SECOND = 2000
+_PROBE_PIECES = 4
 
 
 def resampler_name() -> str:
@@ -42,15 +43,7 @@ class MonoResampler:
         self._next = 0
         self._ahead = 0.0  # of what went in, what has not come out yet, in samples of the target
         self._mono = np.empty(0, np.float32)
-        self._stream = self._new_stream()
-
-    def _new_stream(self) -> soxr.ResampleStream | None:
-        source, target = self._rates
-        if source == target:
-            return None
-        import soxr  # a megabyte that a microphone at the model's own rate can do without
-
-        return soxr.ResampleStream(source, target, 1, dtype="float32", quality=QUALITY)
+        self._stream = _new_stream(*self._rates)
 
     def push(self, block: Block) -> Block:
         """What can be said so far; soxr keeps back a few milliseconds until more arrives.
@@ -61,7 +54,7 @@ class MonoResampler:
         if block.gap:
             source, target = self._rates
             self._next = max(self._next, round(block.start * target / source))
-            self._stream = self._new_stream()
+            self._stream = _new_stream(*self._rates)
             self._ahead = 0.0
         if len(self._mono) < len(block.samples):
             self._mono = np.empty(len(block.samples), np.float32)
@@ -74,15 +67,17 @@ class MonoResampler:
         return self._emit(mono, gap=block.gap)
 
     def frames_for(self, samples: int) -> int:
-        """How many frames of the source it may take until so many samples come out; at least 1.
+        """How many frames of the source it takes until so many samples come out; at least 1.
 
-        That many, and maybe a few milliseconds more.
+        An estimate, a millisecond or so too low where the rates differ.
         """
         if self._stream is None:
             return max(1, samples)
         source, target = self._rates
-        frames = math.ceil((samples - self._ahead) * source / target)
-        return max(frames, math.ceil(_STEP_SECONDS * source))
+        fullest, piece = _pieces(source, target)
+        further = max(0, math.ceil((samples - 2) / piece) - 1)  # lengths differ by a sample or so
+        frames = (fullest - self._ahead + further * piece) * source / target
+        return max(math.floor(frames), math.ceil(_STEP_SECONDS * source))
 
     def flush(self) -> Block:
         """What was kept back, at the end of the source."""
@@ -94,6 +89,33 @@ class MonoResampler:
         start = self._next
         self._next += len(samples)
         return Block(samples, start, gap)
+
+
+def _new_stream(source: int, target: int) -> Any:
+    """A soxr.ResampleStream, or None where there is nothing to do."""
+    if source == target:
+        return None
+    import soxr  # a megabyte that a microphone at the model's own rate can do without
+
+    return soxr.ResampleStream(source, target, 1, dtype="float32", quality=QUALITY)
+
+
+@cache
+def _pieces(source: int, target: int) -> tuple[float, float]:
+    """soxr gives samples in pieces: what it holds when one comes out, and the length of one.
+
+    Both in samples of the target, found by trying: they depend on its version and the rates.
+    """
+    stream = _new_stream(source, target)
+    silence = np.zeros(max(1, source // _PROBE_STEPS_A_SECOND), np.float32)
+    held, found = 0.0, []
+    while len(found) < _PROBE_PIECES:
+        held += len(silence) * target / source
+        if piece := len(stream.resample_chunk(silence)):
+            found.append((held, piece))
+            held -= piece
+    # The first one is longer to come.
+    return min(h for h, _ in found[1:]), float(np.mean([n for _, n in found[1:]]))
 
 
 def mix(samples: F32, out: F32 | None = None) -> F32:

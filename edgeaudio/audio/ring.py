@@ -27,10 +27,10 @@ class RingBuffer:
         self._lost_before_write = 0  # dropped so far: index of a frame = its position + this
         self._lost_before_read = 0
         self._gap_at: list[tuple[int, int]] = []  # (position, lost before it), not yet reached
-        self._least = 0  # what the reader asked for last
+        self._least = 0  # what the reader waits for; 0 while it does not
         self._news = False  # that it asked is not yet known to the writer
         self._closed = False
-        lock = threading.Lock()
+        lock = threading.RLock()
         self._arrived = threading.Condition(lock)  # the reader waits here
         self._asked = threading.Condition(lock)  # the writer waits here
 
@@ -70,7 +70,8 @@ class RingBuffer:
                 before = self._written
                 self._arrived.wait(patience / _SLICES)
                 idle = idle + 1 if self._written == before else 0
-            if not self._ready() or self._written == self._read:
+            ready, self._least = self._ready(), 0
+            if not ready or self._written == self._read:
                 return None
             gap = bool(self._gap_at) and self._gap_at[0][0] == self._read
             if gap:

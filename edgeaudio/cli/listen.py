@@ -46,8 +46,6 @@ def listen(
     On a terminal: a live view. With --json, or into a pipe: one JSON object a decision.
     Ends with a file's end, after --seconds, or with Ctrl-C (exit status 0).
     """
-    # numpy's matrix library would otherwise keep a buffer for every core; none is used here.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgeaudio.memory import give_back, small_heap
 
     small_heap()
