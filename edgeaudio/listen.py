@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -11,9 +12,12 @@ from edgeaudio.audio.windows import cut
 from edgeaudio.decide.horizon import Horizon, windows_in
 from edgeaudio.errors import ModelFileError
 from edgeaudio.model import Model
-from edgeaudio.pipeline import predict, window_spec
+from edgeaudio.pipeline import Predictor, window_spec
 from edgeaudio.sinks.base import Sink
 from edgeaudio.types import Decision, Event
+
+METER_SECONDS = 0.1
+"""How often a sink that shows the level hears of it, at least."""
 
 
 def decisions(
@@ -41,14 +45,16 @@ def decisions(
     sliding = Horizon(
         windows_in(seconds, spec), model.contract.head.fusion, model.labels, model.classify
     )
-    for block, windows in cut(source, spec):
-        for sink in sinks:
-            sink.level(rms_dbfs(block.samples))
+    predictor = Predictor(model)
+    meters = [sink for sink in sinks if type(sink).level is not Sink.level]
+    pause = METER_SECONDS if meters else math.inf
+    for block, windows in cut(source, spec, pause=pause):
+        for meter in meters:
+            meter.level(rms_dbfs(block.samples))
         if block.gap:
             for decision in sliding.gap(block.start):
                 yield _publish(decision, sinks)
-        for window in windows:
-            prediction = predict(model, window)
+        for prediction in predictor.predict(windows):
             for sink in sinks:
                 sink.prediction(prediction)
             for decision in sliding.push(prediction):

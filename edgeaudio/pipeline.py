@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+
+import numpy as np
 
 from edgeaudio.audio.quality import assess
 from edgeaudio.audio.source import Source
-from edgeaudio.audio.windows import windows_of
+from edgeaudio.audio.windows import passing_windows
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import Model
 from edgeaudio.types import Prediction, Window, WindowSpec
+
+BATCH = 4
+"""Windows that go through the model together at most: bounds memory."""
 
 MIN_HOP, MAX_HOP = 0.001, 3600.0  # seconds
 
@@ -31,19 +36,42 @@ def hop_samples(hop: float, sample_rate: int) -> int:
     return max(1, round(hop * sample_rate))
 
 
-def predict(model: Model, window: Window) -> Prediction:
-    """What the model says of one window."""
-    embedding = model.embed(window.samples[None])
-    return Prediction(
-        start=window.start,
-        end=window.start + len(window.samples),
-        embedding=embedding[0],
-        likelihood=model.classify(embedding)[0],
-        quality=assess(window.samples),
-    )
+class Predictor:
+    """What the model says of windows. Memory is taken once, for `BATCH` windows."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._samples = np.empty((BATCH, model.window), np.float32)
+
+    def predict(self, windows: Iterable[Window]) -> Iterator[Prediction]:
+        """One prediction a window, in order; of `windows` that are complete already.
+
+        Where there are several, because we are behind, up to `BATCH` go through the model
+        together. A window need only be valid until the next one is asked for.
+        """
+        starts: list[int] = []
+        for window in windows:
+            self._samples[len(starts)] = window.samples
+            starts.append(window.start)
+            if len(starts) == BATCH:
+                yield from self._together(starts)
+                starts = []
+        if starts:
+            yield from self._together(starts)
+
+    def _together(self, starts: list[int]) -> Iterator[Prediction]:
+        samples = self._samples[: len(starts)]
+        embeddings = self._model.embed(samples)
+        likelihoods = self._model.classify(embeddings)
+        # All at once: the one who takes them may ask for further windows in between.
+        yield from [
+            Prediction(start, start + len(pcm), embedding, likelihood, assess(pcm))
+            for start, pcm, embedding, likelihood in zip(
+                starts, samples, embeddings, likelihoods, strict=True
+            )
+        ]
 
 
 def predictions(model: Model, source: Source, spec: WindowSpec) -> Iterator[Prediction]:
-    """What the model says of each window of `source`."""
-    for window in windows_of(source, spec):
-        yield predict(model, window)
+    """What the model says of each window of `source`, which need not be live."""
+    return Predictor(model).predict(passing_windows(source, spec))

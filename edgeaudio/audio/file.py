@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,12 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 _BLOCK = 16_384
 _MAX_VALUES = 2**20  # per block, over all channels, however many a header claims
+
+_WAIT_SECONDS = 0.25  # of sound that one read waits for: signals are only seen in between
+_READ_SECONDS = 2.0  # of sound that is taken at once when we are behind
+_BYTES = {"PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3}
+_BYTES |= {"PCM_32": 4, "FLOAT": 4}
+_WIDEST = 8  # bytes of a sample, whatever the format
 
 
 class FileSource(Source):
@@ -78,6 +87,8 @@ class FileSource(Source):
 class PipeSource(FileSource):
     """A WAV (or AU) stream on a file descriptor, as `arecord` and `sox` write it to a pipe.
 
+    A read waits until it is complete. So each asks for just what completes the next window,
+    or for what is there already, where that is more.
     Raises AudioFileError if what arrives is no such stream.
     """
 
@@ -85,7 +96,26 @@ class PipeSource(FileSource):
 
     def __init__(self, descriptor: int = 0, *, block: int = 1024) -> None:
         self.name = "standard input"
+        self._descriptor = descriptor
         self._open(descriptor, block)
+        width = _BYTES.get(self._file.subtype, _WIDEST)
+        self._frame_bytes = width * self.channels
+
+    def expect(self, frames: int) -> None:  # noqa: D102
+        there = min(_waiting(self._descriptor) // self._frame_bytes, self._limit(_READ_SECONDS))
+        self._block = max(1, there, min(frames, self._limit(_WAIT_SECONDS)))
+
+    def _limit(self, seconds: float) -> int:
+        return min(int(seconds * self.sample_rate), _MAX_VALUES // self.channels)
+
+
+def _waiting(descriptor: int) -> int:
+    """Bytes that can be read without waiting; 0 where the system does not say."""
+    try:
+        answer = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    except OSError:
+        return 0
+    return max(0, int.from_bytes(answer, sys.byteorder, signed=True))
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]

@@ -1,15 +1,20 @@
 """Live sound from a microphone, through PortAudio.
 
-PortAudio's thread only copies into a ring buffer; everything else happens in ours. When the
-device stops delivering, the blocks end with an error: a microphone that is dead must not
-look like one that hears nothing.
+A thread empties the sound card into a ring buffer; everything else happens in ours. It sleeps
+until a window is complete, by the clock, and then takes what is there: so nobody is woken for
+every few milliseconds of sound, and no window waits for a block to fill. When the device stops
+delivering, the blocks end with an error: a microphone that is dead must not look like one that
+hears nothing.
 """
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from edgeaudio.audio.devices import Microphone, find_microphone, list_microphones, portaudio
 from edgeaudio.audio.ring import RingBuffer
@@ -20,18 +25,30 @@ from edgeaudio.types import Block
 BUFFER_SECONDS = 5.0
 """How long inference may stall before sound is lost."""
 
-CALLBACK_SECONDS = 0.05
-BATCH_SECONDS = 0.1
-"""How much sound is worth waking up for."""
-
 LATENCY_SECONDS = 0.5
 """Asked of the sound card: ample, since under load a short buffer loses sound."""
+
+DRAIN_SECONDS = 0.2
+"""How long sound stays with the sound card, unless a window is complete before."""
+
+BATCH_SECONDS = 0.1
+"""How much sound is worth waking up for, unless the reader says."""
+
+MOST_SECONDS = 0.5
+"""How much is handed over at once, unless we are behind: losses are declared that soon."""
 
 FIRST_BLOCK_SECONDS = 5.0
 SILENCE_SECONDS = 3.0
 """Without any data for so long, the microphone counts as dead (the first block may take 2 s)."""
 
 CLOSE_SECONDS = 2.0
+
+_POLL_SECONDS = (0.001, 0.008)  # between looks at a card that is late, at first and in the end
+
+# Pieces of its buffer in which a card of ALSA reports sound: the finer, the earlier we know.
+# Hardware may have a limit, and would shorten the whole buffer rather than coarsen the pieces.
+_PERIODS = (100, 32, 16, 4)
+_PERIOD_SECONDS = 0.005
 
 # Most sound hardware of today runs at 48 kHz; asking a sound server or a `plug` device for
 # that leaves it the least to convert. Hardware that can't says so, and its own rate is next.
@@ -58,22 +75,12 @@ class MicrophoneSource(Source):
         microphone = find_microphone(device, list_microphones())
         self.name = microphone.name
         self.sample_rate, self.channels = self._choose_format(microphone)
-        rate = self.sample_rate
-        self._ring = RingBuffer(
-            int(BUFFER_SECONDS * rate), self.channels, batch=int(BATCH_SECONDS * rate)
-        )
+        self._expected = int(BATCH_SECONDS * self.sample_rate)
+        self._ring = RingBuffer(int(BUFFER_SECONDS * self.sample_rate), self.channels)
+        self._recorder = threading.Thread(target=self._record, daemon=True)
         self._stream: Any = None
         try:
-            self._stream = self._portaudio.InputStream(
-                device=microphone.index,
-                samplerate=rate,
-                channels=self.channels,
-                dtype="float32",
-                blocksize=int(CALLBACK_SECONDS * rate),
-                latency=LATENCY_SECONDS,
-                callback=self._on_sound,
-                finished_callback=self._ring.close,
-            )
+            self._stream = self._open(microphone.index)
             self._stream.start()
         except self._portaudio.PortAudioError as error:
             self.close()
@@ -81,11 +88,15 @@ class MicrophoneSource(Source):
                 f"The microphone {self.name!r} can't be opened: {_text(error)}. "
                 "Is another program using it?"
             ) from None
+        self._recorder.start()
+
+    def expect(self, frames: int) -> None:  # noqa: D102
+        self._expected = min(frames, int(MOST_SECONDS * self.sample_rate))
 
     def blocks(self) -> Iterator[Block]:  # noqa: D102
         patience = FIRST_BLOCK_SECONDS
         while True:
-            block = self._ring.read(patience)
+            block = self._ring.read(patience, self._expected)
             if block is None:
                 raise MicrophoneError(
                     f"The microphone {self.name!r} stopped delivering sound"
@@ -101,13 +112,70 @@ class MicrophoneSource(Source):
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        closer = threading.Thread(target=stream.close, daemon=True)
+        self._ring.close()
+        closer = threading.Thread(target=self._close, args=(stream,), daemon=True)
         closer.start()
         closer.join(CLOSE_SECONDS)
         _hung = _hung or closer.is_alive()
 
-    def _on_sound(self, samples: Any, frames: int, time: Any, status: Any) -> None:
-        self._ring.write(samples, gap=bool(status.input_overflow))
+    def _close(self, stream: Any) -> None:
+        if self._recorder.ident is not None:
+            self._recorder.join()
+        stream.close()
+
+    def _open(self, index: int) -> Any:
+        """A stream that is read; with as fine pieces as the card has at the length asked for."""
+        for periods in _PERIODS:
+            told = self._tell_periods(periods)
+            stream = self._portaudio.RawInputStream(
+                device=index,
+                samplerate=self.sample_rate,
+                channels=self.channels,
+                dtype="float32",
+                blocksize=int(_PERIOD_SECONDS * self.sample_rate),
+                latency=LATENCY_SECONDS,
+            )
+            if not told or stream.latency >= 0.9 * LATENCY_SECONDS:
+                break
+            if periods != _PERIODS[-1]:
+                stream.close()
+        return stream
+
+    def _tell_periods(self, periods: int) -> bool:
+        """Whether PortAudio could be told: it has a function for ALSA that sounddevice leaves out.
+
+        The library is open already, so this gives the same one.
+        """
+        try:
+            library = ctypes.CDLL(self._portaudio._libname)
+            return bool(library.PaAlsa_SetNumPeriods(periods) == 0)
+        except (AttributeError, OSError):
+            return False
+
+    def _record(self) -> None:
+        """Sound card to ring buffer, until either is closed; the recorder's thread."""
+        stream, ring, rate = self._stream, self._ring, self.sample_rate
+        # A card may have a shorter buffer than was asked for: never wait until it is full.
+        drain = max(1, int(min(DRAIN_SECONDS, stream.latency / 2) * rate))
+        seen, late = 0, _POLL_SECONDS[0]
+        try:
+            while not ring.closed:
+                missing = ring.missing()
+                wanted = min(missing, drain) if missing else drain
+                there = stream.read_available
+                if there >= wanted:
+                    sound, overflowed = stream.read(there)
+                    samples = np.frombuffer(sound, np.float32).reshape(-1, self.channels)
+                    ring.write(samples, gap=overflowed)
+                    seen, late = 0, _POLL_SECONDS[0]
+                    continue
+                late = _POLL_SECONDS[0] if there != seen else min(2 * late, _POLL_SECONDS[1])
+                seen = there
+                ring.rest(max(late, (wanted - there) / rate))
+        except self._portaudio.PortAudioError:
+            pass  # the reader finds the ring closed, and says so
+        finally:
+            ring.close()
 
     def _choose_format(self, microphone: Microphone) -> tuple[int, int]:
         """The first rate and channel count that the device takes, in Hz and count."""

@@ -36,7 +36,16 @@ class Source(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """The blocks. Raises AudioFileError or MicrophoneError when the sound can't be had."""
+        """The blocks. Raises AudioFileError or MicrophoneError when the sound can't be had.
+
+        A block may be a view of a buffer that is used again: valid until the next one.
+        """
+
+    def expect(self, frames: int) -> None:  # noqa: B027  # a file need not care
+        """Of the next block, so many frames complete a window, or are worth waking up for.
+
+        A source in real time hands over a block as soon as it has them.
+        """
 
     def close(self) -> None:  # noqa: B027  # most sources have nothing to let go of
         """Let go of the device or file. May be called more than once."""
@@ -89,10 +98,15 @@ class LimitedSource(Source):
         self.channels = source.channels
         self.frames = None if source.frames is None else min(source.frames, self._limit)
         self.name = source.name
+        self._left = self._limit
+
+    def expect(self, frames: int) -> None:  # noqa: D102
+        self._source.expect(max(1, min(frames, self._left)))
 
     def blocks(self) -> Iterator[Block]:  # noqa: D102
         for block in self._source.blocks():
             left = self._limit - block.start
+            self._left = left - len(block.samples)
             if left > 0:
                 yield Block(block.samples[:left], block.start, block.gap)
             if left <= len(block.samples):
@@ -103,7 +117,11 @@ class LimitedSource(Source):
 
 
 class PacedSource(Source):
-    """Another source, no faster than real time (monotonic clock)."""
+    """Another source, no faster than real time (monotonic clock), which begins here and now.
+
+    Where it is told what to expect, it cuts the other's blocks there; what is overdue is handed
+    over at once.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -111,14 +129,26 @@ class PacedSource(Source):
         self.channels = source.channels
         self.frames = source.frames
         self.name = source.name
+        self._begin = time.monotonic()
+        self._expected: int | None = None
+
+    def expect(self, frames: int) -> None:  # noqa: D102
+        self._expected = frames
 
     def blocks(self) -> Iterator[Block]:  # noqa: D102
-        begin = time.monotonic()
         for block in self._source.blocks():
-            # A block exists once its last sample has been heard.
-            due = begin + (block.start + len(block.samples)) / self.sample_rate
-            time.sleep(max(0.0, due - time.monotonic()))
-            yield block
+            done, gap = 0, block.gap
+            while done < len(block.samples):
+                start = block.start + done
+                overdue = int((time.monotonic() - self._begin) * self.sample_rate) - start
+                wanted = max(self._expected or len(block.samples), overdue)
+                samples = block.samples[done : done + wanted]
+                done += len(samples)
+                # A sample exists once it has been heard.
+                due = self._begin + (start + len(samples)) / self.sample_rate
+                time.sleep(max(0.0, due - time.monotonic()))
+                yield Block(samples, start, gap)
+                gap = False
 
     def close(self) -> None:  # noqa: D102
         self._source.close()

@@ -11,11 +11,18 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 INTERRUPTED = 130
 _RETRY_SECONDS = 0.02
 
+_ON_DEVICES = ("listen", "classify", "verify", "devices")
+"""Commands that multiply no matrices outside of ONNX Runtime."""
+
 
 def main() -> None:
     """Entry point of `edgeaudio`. A user's mistake gets a sentence, never a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
+    if sys.argv[1:2] and sys.argv[1] in _ON_DEVICES:
+        # Read when numpy is first imported, whose matrix library would otherwise start a thread
+        # and keep a buffer for every core: a tenth of a second, and memory, for nothing.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _check_streams()
         status = _status()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
     from edgeaudio.audio.source import Source
     from edgeaudio.model import Model
     from edgeaudio.sinks.base import Sink
-
-
-_PACED_BLOCK = 512
-"""Frames: small, so that decisions come when they are due."""
 
 
 def listen(
@@ -48,18 +46,43 @@ def listen(
     On a terminal: a live view. With --json, or into a pipe: one JSON object a decision.
     Ends with a file's end, after --seconds, or with Ctrl-C (exit status 0).
     """
-    # numpy's matrix library would otherwise keep a buffer for every core; none is used here.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgeaudio.memory import give_back, small_heap
-    from edgeaudio.model import load_model
 
     small_heap()
     if (realtime or block) and not source.startswith("file:"):
         raise EdgeAudioError("--realtime and --block are for --source file:PATH.")
-    loaded = load_model(model)
-    with _open_source(source, device, block or (_PACED_BLOCK if realtime else None)) as opened:
+    with ExitStack() as stack:
+        opened = None
+        if source == "mic" or realtime:  # it goes on while the model is loaded: lose nothing
+            opened = stack.enter_context(_open_early(model, source, device, block, realtime))
+        from edgeaudio.model import load_model
+
+        loaded = load_model(model)
+        if opened is None:
+            opened = stack.enter_context(_open_source(source, device, block))
         give_back()
-        _run(loaded, _limited(opened, seconds, realtime), hop, horizon, as_json=as_json)
+        _run(loaded, _limited(opened, seconds), hop, horizon, as_json=as_json)
+
+
+def _open_early(
+    model: Path, source: str, device: str | None, block: int | None, realtime: bool
+) -> Source:
+    """The source, before the model. But what is wrong with the model comes first."""
+    from edgeaudio.seal import read_sealed
+
+    read_sealed(model)
+    try:
+        opened = _open_source(source, device, block)
+    except EdgeAudioError:
+        from edgeaudio.model import load_model
+
+        load_model(model)
+        raise
+    if not realtime:
+        return opened
+    from edgeaudio.audio.source import PacedSource
+
+    return PacedSource(opened)
 
 
 def _open_source(source: str, device: str | None, block: int | None) -> Source:
@@ -81,12 +104,12 @@ def _open_source(source: str, device: str | None, block: int | None) -> Source:
     raise EdgeAudioError(f"There is no source {source!r}; expected mic, file:PATH, or -.")
 
 
-def _limited(source: Source, seconds: float | None, realtime: bool) -> Source:
-    from edgeaudio.audio.source import LimitedSource, PacedSource
+def _limited(source: Source, seconds: float | None) -> Source:
+    if seconds is None:
+        return source
+    from edgeaudio.audio.source import LimitedSource
 
-    if seconds is not None:
-        source = LimitedSource(source, seconds)
-    return PacedSource(source) if realtime else source
+    return LimitedSource(source, seconds)
 
 
 def _run(

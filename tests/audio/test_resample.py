@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ def stream(samples: np.ndarray, source: int, target: int, cuts: list[int]) -> np
     resampler = MonoResampler(source, target)
     out, start = [], 0
     for end in [*sorted(cuts), len(samples)]:
-        out.append(resampler.push(Block(samples[start:end], start)))
+        block = resampler.push(Block(samples[start:end], start))
+        out.append(replace(block, samples=block.samples.copy()))
         start = end
     out.append(resampler.flush())
     assert [b.start for b in out] == [0, *np.cumsum([len(b.samples) for b in out])[:-1].tolist()]
@@ -62,3 +65,33 @@ def test_after_a_gap_the_index_is_where_the_sound_goes_on() -> None:
 def test_name_holds_the_version() -> None:
     assert resampler_name().startswith("soxr ")
     assert resampler_name().endswith(" HQ")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [(48_000, 16_000), (44_100, 16_000), (8_000, 16_000)]
+)
+def test_what_it_takes_for_a_window_is_known_to_a_few_milliseconds(
+    source: int, target: int
+) -> None:
+    """Blocks that are asked for end where soxr lets a window go, in a few steps."""
+    target = 16_000
+    resampler = MonoResampler(source, target)
+    steps = there = 0
+    heard, wanted = 0, 3 * target
+    while there < wanted:
+        frames = resampler.frames_for(wanted - there)
+        assert frames >= 1
+        there += len(resampler.push(Block(np.zeros((frames, 1), np.float32), heard)).samples)
+        heard += frames
+        steps += 1
+    assert steps <= 6
+    fine, there, earliest = MonoResampler(source, target), 0, 0
+    while there < wanted:
+        there += len(fine.push(Block(np.zeros((8, 1), np.float32), earliest)).samples)
+        earliest += 8
+    assert heard - earliest <= 0.003 * source
+
+
+def test_at_the_same_rate_it_takes_just_as_many_frames() -> None:
+    assert MonoResampler(16_000, 16_000).frames_for(7800) == 7800
+    assert MonoResampler(16_000, 16_000).frames_for(0) == 1

@@ -66,10 +66,47 @@ def test_what_was_read_does_not_change_when_the_ring_wraps() -> None:
     assert np.array_equal(block.samples, ramp(0, 4))
 
 
-def test_reader_sleeps_until_a_batch_is_there() -> None:
-    ring = RingBuffer(100, 1, batch=10)
+def test_what_was_read_is_a_view_until_the_next_read() -> None:
+    ring = RingBuffer(4, 1)
+    ring.write(ramp(0, 3))
+    first = ring.read(0)
+    ring.write(ramp(3, 3))  # across the end
+    second = ring.read(0)
+    assert first is not None
+    assert second is not None
+    assert np.shares_memory(first.samples, second.samples)
+    assert np.array_equal(second.samples, ramp(3, 3))
+
+
+def test_writer_is_told_what_the_reader_waits_for_and_when() -> None:
+    ring = RingBuffer(100, 1)
+    ring.write(ramp(0, 3))
+    assert ring.missing() == 0, "nobody waits"
+    reader = threading.Thread(target=lambda: ring.read(5.0, 10))
+    reader.start()
+    while not ring.missing():
+        ring.rest(5.0)  # until the reader asks
+    assert ring.missing() == 7
+    ring.write(ramp(3, 7))
+    reader.join(5.0)
+    assert not reader.is_alive()
+    assert ring.missing() == 0
+    ring.close()
+    ring.rest(60.0)  # does not keep who closes waiting
+
+
+def test_more_than_the_ring_holds_is_not_waited_for() -> None:
+    ring = RingBuffer(10, 1)
+    ring.write(ramp(0, 10))
+    block = ring.read(0, 1000)
+    assert block is not None
+    assert len(block.samples) == 10
+
+
+def test_reader_sleeps_until_what_it_asked_for_is_there() -> None:
+    ring = RingBuffer(100, 1)
     got: list[int] = []
-    reader = threading.Thread(target=lambda: got.append(len(ring.read(5.0).samples)))  # type: ignore[union-attr]
+    reader = threading.Thread(target=lambda: got.append(len(ring.read(5.0, 10).samples)))  # type: ignore[union-attr]
     reader.start()
     ring.write(ramp(0, 4))
     ring.write(ramp(4, 6))
@@ -78,17 +115,17 @@ def test_reader_sleeps_until_a_batch_is_there() -> None:
 
 
 def test_what_is_left_comes_out_after_closing_then_none() -> None:
-    ring = RingBuffer(100, 1, batch=50)
+    ring = RingBuffer(100, 1)
     ring.write(ramp(0, 3))
     ring.close()
-    block = ring.read(5.0)
+    block = ring.read(5.0, 50)
     assert block is not None
     assert len(block.samples) == 3
-    assert ring.read(5.0) is None
+    assert ring.read(5.0, 50) is None
 
 
 def test_patience_is_counted_from_the_last_sound() -> None:
-    ring = RingBuffer(100, 1, batch=50)
+    ring = RingBuffer(100, 1)
 
     def trickle() -> None:
         for start in range(0, 9, 3):
@@ -98,7 +135,7 @@ def test_patience_is_counted_from_the_last_sound() -> None:
     writer = threading.Thread(target=trickle)
     begin = time.monotonic()
     writer.start()
-    assert ring.read(0.75) is None
+    assert ring.read(0.75, 50) is None
     assert time.monotonic() - begin >= 0.9 + 0.5
     writer.join()
 

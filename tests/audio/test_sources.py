@@ -151,6 +151,85 @@ def test_paced_source_takes_its_time() -> None:
     assert time.monotonic() - begin >= 0.25
 
 
+def test_paced_source_begins_when_it_is_made_and_catches_up() -> None:
+    source = PacedSource(ArraySource(np.arange(8000, dtype=np.float32), 16_000))
+    source.expect(100)
+    time.sleep(0.1)
+    first, *others = source.blocks()
+    assert len(first.samples) >= 1600, "overdue: not in pieces"
+    pieces = [first.samples, *(b.samples for b in others)]
+    assert np.array_equal(np.concatenate(pieces)[:, 0], np.arange(8000))
+    assert others[0].start == len(first.samples)
+
+
+def test_paced_source_cuts_blocks_where_it_is_told() -> None:
+    source = PacedSource(ArraySource(np.zeros(1600, np.float32), 16_000, block=1000))
+    source.expect(700)
+    starts = []
+    for block in source.blocks():
+        late = time.monotonic() - source._begin - (block.start + len(block.samples)) / 16_000
+        assert late >= 0, "no sample before it was heard"
+        starts.append(block.start)
+    assert starts[0] == 0
+    assert 1000 in starts, "it does not wait for the other's next block"
+
+
+def test_limited_source_expects_no_more_than_it_lets_through() -> None:
+    class Inner(ArraySource):
+        expected = 0
+
+        def expect(self, frames: int) -> None:
+            self.expected = frames
+
+    inner = Inner(np.zeros(16_000, np.float32), 16_000, block=1000)
+    source = LimitedSource(inner, 0.1)
+    source.expect(5000)
+    assert inner.expected == 1600
+    blocks = source.blocks()
+    next(blocks)
+    source.expect(5000)
+    assert inner.expected == 600
+
+
+def wav_bytes(samples: np.ndarray, subtype: str) -> bytes:
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, 16_000, format="WAV", subtype=subtype)
+    return wav.getvalue()
+
+
+@pytest.mark.parametrize(("subtype", "frame"), [("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4)])
+def test_a_slow_writer_is_heard_as_soon_as_it_wrote_enough(subtype: str, frame: int) -> None:
+    """The rest of the stream is only written once the window before it has arrived."""
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 4000).astype(np.float32)
+    data = wav_bytes(samples, subtype)
+    (found, _) = soundfile.read(io.BytesIO(data), dtype="float32")
+    reader, writer = os.pipe()
+    header = len(data) - 4000 * frame
+    os.write(writer, data[:header])
+    source = PipeSource(reader)
+    blocks, heard = None, 0
+    for end in (700, 701, 2000, 3999, 4000):
+        os.write(writer, data[header + heard * frame : header + end * frame])
+        source.expect(end - heard)
+        blocks = blocks or source.blocks()
+        block = next(blocks)
+        assert (block.start, len(block.samples)) == (heard, end - heard)
+        assert np.array_equal(block.samples[:, 0], found[heard:end])
+        heard = end
+    os.close(writer)
+    source.close()
+
+
+def test_what_waits_in_a_pipe_is_taken_at_once() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, wav_bytes(np.zeros(20_000, np.float32), "PCM_16"))
+    source = PipeSource(reader)
+    source.expect(100)
+    assert len(next(source.blocks()).samples) > 19_000
+    os.close(writer)
+    source.close()
+
+
 def test_wav_through_a_pipe() -> None:
     wav = io.BytesIO()
     tone = (0.5 * np.sin(np.arange(40_000) / 10)).astype(np.float32)
