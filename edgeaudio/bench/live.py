@@ -43,7 +43,8 @@ def measure_live(model: Path, spec: WindowSpec, seconds: float, threads: int) ->
     window, hop = spec.window / spec.sample_rate, spec.hop / spec.sample_rate
     command = [sys.executable, "-c", _PROGRAM, "listen", "--json", "--source", "-"]
     command += ["--model", str(model), "--hop", repr(hop), "--horizon", repr(window)]
-    command += ["--threads", str(threads)]
+    if threads > 1:
+        command += ["--threads", str(threads)]
     begin = time.monotonic()
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -85,9 +86,8 @@ class _Player(threading.Thread):
     def run(self) -> None:
         """Until stopped, or the other side is gone."""
         spec = self._spec
-        piece = max(1, spec.hop // max(1, round(spec.hop / (_PIECE * spec.sample_rate))))
         sound = (machine_sound(2.0, spec.sample_rate) * 32767).astype("<i2")
-        written, end = 0, spec.window % piece or piece
+        written, end = 0, self._next_end(0)
         try:
             self._pipe.write(_wav_header(spec.sample_rate))
             while not self._stopped.wait(max(0.0, self.heard(end) - time.monotonic())):
@@ -96,9 +96,15 @@ class _Player(threading.Thread):
                 rest = sound[: end - written - len(part)]
                 self._pipe.write(part.tobytes() + rest.tobytes())
                 self._pipe.flush()
-                written, end = end, end + piece
+                written, end = end, self._next_end(end)
         except OSError:
             pass
+
+    def _next_end(self, written: int) -> int:
+        """Where the next piece ends: it does not reach beyond the end of a window."""
+        spec = self._spec
+        windows = max(0, (written - spec.window) // spec.hop + 1)
+        return min(written + int(_PIECE * spec.sample_rate), spec.window + windows * spec.hop)
 
     def heard(self, sample: int) -> float:
         """When so many samples have sounded, by the monotonic clock."""

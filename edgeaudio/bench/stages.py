@@ -9,11 +9,12 @@ import numpy as np
 
 from edgeaudio.audio.resample import MonoResampler
 from edgeaudio.audio.source import ArraySource
+from edgeaudio.audio.windows import windows_of
 from edgeaudio.bench.report import Percentiles, Stages, Streams, percentiles
 from edgeaudio.bench.sound import machine_sound
 from edgeaudio.listen import decisions
 from edgeaudio.model import Model
-from edgeaudio.pipeline import predictions, window_spec
+from edgeaudio.pipeline import window_spec
 from edgeaudio.types import F32, Block
 
 _WARM_UP = 3
@@ -110,7 +111,7 @@ def _windows(model: Model, hop: float | None, seconds: float) -> Iterator[object
     source = ArraySource(sound, spec.sample_rate, block=spec.hop)
     if model.labels:
         return decisions(model, source, hop=hop, horizon=window)
-    return predictions(model, source, spec)
+    return (model.embed(window.samples[None]) for window in windows_of(source, spec))
 
 
 def _resampling(rate: int, hop: int) -> float | None:

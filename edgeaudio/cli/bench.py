@@ -110,10 +110,15 @@ def _print(found: list[Bench]) -> None:
     table = Table()
     table.add_column("")
     for result in found:
-        table.add_column(result.model, justify="right")
-    for name, *values in zip(*map(_rows, found), strict=True):
-        table.add_row(name[0], *(value for _, value in (name, *values)))
+        table.add_column(Path(result.model).name, justify="right")
+    for cells in zip(*map(_rows, found), strict=True):
+        table.add_row(cells[0][0], *(value for _, value in cells))
     print_table(table)
+    typer.echo(
+        "*  median, 95th and 99th percentile. Resampling is of sound at 48 kHz, a hop of it.\n"
+        "   From processor on: `edgeaudio listen` in a process of its own, in real time.\n"
+        "** from its start to the first decision, beyond the window that this needs.\n"
+    )
 
 
 def _rows(found: Bench) -> list[tuple[str, str]]:
@@ -121,19 +126,19 @@ def _rows(found: Bench) -> list[tuple[str, str]]:
     rows = [
         ("extractor", f"{found.extractor}, {found.arithmetic}"),
         ("window, hop", f"{found.window_s:g} s, {found.hop_s:g} s"),
-        ("front-end, ms (50, 95, 99 %)", _times(stages.frontend_ms)),
-        ("network, ms", _times(stages.network_ms)),
-        ("head, ms", _times(stages.head_ms)),
-        ("whole pipeline, ms", _times(stages.pipeline_ms)),
-        ("resampling from 48 kHz, ms", _number(stages.resampling_ms, "{:.2f}")),
+        ("front-end, ms*", _times(stages.frontend_ms)),
+        ("network, ms*", _times(stages.network_ms)),
+        ("head, ms*", _times(stages.head_ms)),
+        ("whole pipeline, ms*", _times(stages.pipeline_ms)),
+        ("resampling, ms", _number(stages.resampling_ms, "{:.2f}", "none")),
         ("real-time factor", f"{found.rtf:.4f}"),
         ("streams on a core", str(found.streams_per_core)),
-        ("listen: processor, % of a core", _number(live.cpu_percent if live else None, "{:.1f}")),
-        ("listen: resident memory, MB", _number(live.rss_mb if live else None, "{:.0f}")),
-        ("listen: start to first decision, s*", _number(live.start_s if live else None, "{:.2f}")),
-        ("listen: last sample to decision, ms", _times(live.latency_ms if live else None)),
+        ("processor, % of a core", _number(live.cpu_percent if live else None, "{:.1f}")),
+        ("resident memory, MB", _number(live.rss_mb if live else None, "{:.0f}")),
+        ("first decision, s**", _number(live.start_s if live else None, "{:.2f}")),
+        ("sample to decision, ms*", _times(live.latency_ms if live else None)),
         ("temperature, °C", _number(machine.temperature_c, "{:.0f}")),
-        ("clock, % of the highest", _number(machine.clock_percent, "{:.0f}")),
+        ("clock, % of highest", _number(machine.clock_percent, "{:.0f}")),
         ("throttled", {None: "not told", True: "YES", False: "no"}[machine.throttled]),
     ]
     if found.streams:
@@ -147,5 +152,5 @@ def _times(found: Percentiles | None) -> str:
     return f"{found.p50:.2f}  {found.p95:.2f}  {found.p99:.2f}" if found else "-"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "not told" if value is None else form.format(value)
+def _number(value: float | None, form: str, without: str = "not told") -> str:
+    return without if value is None else form.format(value)

@@ -89,6 +89,18 @@ def progress_bar(title: str) -> Iterator[Callable[[float, float], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+@contextmanager
+def status_line(title: str) -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is being done; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(title) as status:
+        yield lambda text: status.update(f"{title}: {text}")
+
+
 def print_table(table: Table) -> None:
     """On standard output. A terminal of fewer than 80 columns wraps it; nothing is cut."""
     from rich.console import Console

@@ -16,6 +16,7 @@ from edgeaudio.cli.common import (
     report_skipped,
     require_extra,
     seconds_option,
+    status_line,
 )
 from edgeaudio.cli.parity import parity_lines
 from edgeaudio.contract import DEFAULT_HORIZON
@@ -76,7 +77,7 @@ def export(
         typer.Option(
             metavar="DATA",
             help="Recordings that give level statistics and golden vectors, and calibrate int8. "
-            "One window a class, 8 at most, is STORED in the model file.",
+            "One window a class, 8 and 192,000 samples at most, is STORED in the model file.",
         ),
     ] = None,
     target: Annotated[
@@ -159,25 +160,21 @@ def _lighten(
 ) -> Light | None:
     """The network in int8; None if it is not wanted after all, which is said."""
 
-    from edgeaudio_export.lightening import lighten, refuse
+    from edgeaudio_export.lightening import hold_against, refuse
+    from edgeaudio_export.quantised import quantised_extractor
 
     try:
-        with progress_bar("int8") as progress:
-            light = lighten(
-                parts.extractor,
-                dataset,
-                parts.head,
-                target,
-                max_drop,
-                jobs=jobs,
-                say=lambda text: typer.echo(f"int8: {text} ...", err=True),
-                progress=progress,
-            )
+        with status_line("int8") as say:
+            made = quantised_extractor(parts.extractor, dataset, target, say)
     except NothingToQuantiseError as error:
         if not auto:
             raise
         typer.echo(f"float32 is exported: {error}")
         return None
+    with progress_bar("int8 against float32") as progress:
+        light = hold_against(
+            parts.extractor, made, dataset, parts.head, max_drop, jobs=jobs, progress=progress
+        )
     for line in parity_lines(light.quantisation):
         typer.echo(line)
     if auto and light.objection:

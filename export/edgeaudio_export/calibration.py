@@ -21,7 +21,10 @@ RECORDED = "recorded: "
 """How the names of recorded golden vectors begin, so that none is taken for a generated one."""
 
 MAX_GOLDEN = 8
-"""At most so many recorded windows go into a model file, one a class."""
+"""At most so many recorded windows go into a model file, one a class,"""
+
+MAX_GOLDEN_SAMPLES = 192_000
+"""and no more than so many samples of them: four seconds at 48 kHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def calibrate(dataset: Dataset, extractor: Extractor, progress: Progress) -> Cal
             continue
         kept.append(recording)
         levels += found
-        if len(chosen) < MAX_GOLDEN:
+        if len(chosen) < min(MAX_GOLDEN, MAX_GOLDEN_SAMPLES // extractor.window):
             chosen.setdefault(RECORDED + recording.label, loudest)
     progress(len(dataset.recordings), len(dataset.recordings))
     check_not_empty(Dataset(dataset.root, tuple(kept), tuple(skipped)))

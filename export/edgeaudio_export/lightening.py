@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +12,7 @@ from edgeaudio_export.embed import Progress
 from edgeaudio_export.extractors import Extractor
 from edgeaudio_export.heads.file import HeadFile
 from edgeaudio_export.parity import measure_parity
-from edgeaudio_export.quantised import quantised_extractor
+from edgeaudio_export.quantised import LightExtractor
 
 Quantize = Literal["none", "int8", "auto"]
 
@@ -40,33 +39,29 @@ class Light:
         return parity.after.milliseconds < parity.before.milliseconds
 
 
-def lighten(
+def hold_against(
     extractor: Extractor,
+    made: LightExtractor,
     dataset: Dataset,
     head: HeadFile | None,
-    target: str,
     max_drop: float,
     *,
     jobs: int = 0,
-    say: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
 ) -> Light:
-    """`extractor` in int8 for `target`, held against itself on `dataset`.
+    """`made`, beside the `extractor` that it was made of, on `dataset`.
 
-    max_drop: points of accuracy that it may lose. Raises EdgeAudioError where there is nothing to
-    quantise, DataError without usable recordings.
+    max_drop: points of accuracy that it may lose. jobs: processes, 0 for one a core. Raises
+    DataError without usable recordings.
     """
-    made = quantised_extractor(extractor, dataset, target, say)
-    say("holding int8 against float32")
     parity = measure_parity(dataset, extractor, made.extractor, head, jobs=jobs, progress=progress)
+    quantised = made.quantised
     quantisation = Quantisation(
-        target=target,
+        target=quantised.target,
         float_digest=extractor.digest,
-        method=made.quantised.method,
-        float_layers=tuple(
-            layer.name for layer in made.quantised.layers if layer.arithmetic == "float"
-        ),
-        operators=made.quantised.operators,
+        method=quantised.method,
+        float_layers=tuple(x.name for x in quantised.layers if x.arithmetic == "float"),
+        operators=quantised.operators,
         parity=parity,
     )
     return Light(made.extractor, quantisation, objection(parity, max_drop))
