@@ -28,7 +28,7 @@ BUFFER_SECONDS = 5.0
 LATENCY_SECONDS = 0.5
 """Asked of the sound card: ample, since under load a short buffer loses sound."""
 
-DRAIN_SECONDS = 0.2
+DRAIN_SECONDS = 0.15
 """How long sound stays with the sound card, unless a window is complete before."""
 
 BATCH_SECONDS = 0.1

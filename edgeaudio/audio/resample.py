@@ -108,7 +108,8 @@ def _pieces(source: int, target: int) -> tuple[float, float]:
     """
     stream = _new_stream(source, target)
     silence = np.zeros(max(1, source // _PROBE_STEPS_A_SECOND), np.float32)
-    held, found = 0.0, []
+    held = 0.0
+    found: list[tuple[float, int]] = []
     while len(found) < _PROBE_PIECES:
         held += len(silence) * target / source
         if piece := len(stream.resample_chunk(silence)):

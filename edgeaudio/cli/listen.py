@@ -51,12 +51,13 @@ def listen(
     small_heap()
     if (realtime or block) and not source.startswith("file:"):
         raise EdgeAudioError("--realtime and --block are for --source file:PATH.")
+    # Before the microphone is opened, since no thread runs while a large library is loaded.
+    from edgeaudio.model import load_model
+
     with ExitStack() as stack:
         opened = None
-        if source == "mic" or realtime:  # it goes on while the model is loaded: lose nothing
+        if source == "mic" or realtime:  # it fills the first window while the model is loaded
             opened = stack.enter_context(_open_early(model, source, device, block, realtime))
-        from edgeaudio.model import load_model
-
         loaded = load_model(model)
         if opened is None:
             opened = stack.enter_context(_open_source(source, device, block))
@@ -68,14 +69,13 @@ def _open_early(
     model: Path, source: str, device: str | None, block: int | None, realtime: bool
 ) -> Source:
     """The source, before the model. But what is wrong with the model comes first."""
+    from edgeaudio.model import load_model
     from edgeaudio.seal import read_sealed
 
     read_sealed(model)
     try:
         opened = _open_source(source, device, block)
     except EdgeAudioError:
-        from edgeaudio.model import load_model
-
         load_model(model)
         raise
     if not realtime:
