@@ -109,7 +109,7 @@ def open_network(
 
 
 def open_session(source: bytes, *, threads: int = 1) -> Any:
-    """An ONNX Runtime session as a small device wants it: one thread, no spinning, no arena.
+    """An ONNX Runtime session as a small device wants it: one thread that sleeps when idle.
 
     source: the serialised graph, which must be complete: data in other files is not looked for.
     Raises ValueError if ONNX Runtime refuses it.
@@ -117,7 +117,9 @@ def open_session(source: bytes, *, threads: int = 1) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
+    # Working memory is kept between windows: taken anew for each, it costs OpenL3 in int8 half as
+    # much time as its arithmetic, for 4 MB less. A plan of it would take 5 MB more.
+    options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

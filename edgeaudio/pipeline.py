@@ -13,10 +13,8 @@ from edgeaudio.audio.source import Source
 from edgeaudio.audio.windows import passing_windows
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.model import Model
+from edgeaudio.network import BATCH
 from edgeaudio.types import Prediction, Window, WindowSpec
-
-BATCH = 4
-"""Windows that go through the model together at most: bounds memory."""
 
 MIN_HOP, MAX_HOP = 0.001, 3600.0  # seconds
 

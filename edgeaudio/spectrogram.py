@@ -17,7 +17,7 @@ import numpy as np
 from edgeaudio.packing import pack, unpack
 from edgeaudio.types import F32, F64
 
-_CHUNK = 64  # frames at a time: what they need stays in a processor's cache
+_CHUNK = 32  # frames at a time: what they need stays in a processor's cache
 _GROUP = 16  # bands that share a matrix product
 _MOST = {"window": 60 * 768_000, "frames": 100_000, "fft": 65_536, "bands": 65_536, "hop": 768_000}
 
@@ -105,7 +105,6 @@ class Spectrogram:
         for first, last, low, high, weights in self._groups:
             np.matmul(self._bins[:, low:high], weights, out=self._bands[:, first:last])
         self._compress(self._bands)
-        self._result[0] = self._bands
         return self._result
 
     def _pad(self, samples: F32) -> None:
@@ -126,7 +125,8 @@ class Spectrogram:
         np.add(squares[:, ::2], squares[:, 1::2], out=self._bins[begin : begin + count])
 
     def _compress(self, bands: F64) -> None:
-        spec = self.spec
+        """To decibels, or what it is; the last step rounds into the result."""
+        spec, result = self.spec, self._result[0]
         if spec.root:
             np.sqrt(bands, out=bands)
         if spec.floor:
@@ -134,13 +134,15 @@ class Spectrogram:
         if spec.offset:
             bands += spec.offset
         np.log(bands, out=bands)
+        if spec.dynamic_range is None:
+            np.multiply(bands, spec.factor, out=result, casting="same_kind")
+            return
         bands *= spec.factor
-        if spec.dynamic_range is not None:
-            highest = bands.max()
-            if spec.relative:
-                bands -= highest
-                highest = 0.0
-            np.maximum(bands, highest - spec.dynamic_range, out=bands)
+        highest = bands.max()
+        if spec.relative:
+            bands -= highest
+            highest = 0.0
+        np.maximum(bands, highest - spec.dynamic_range, out=result, casting="same_kind")
 
 
 def hann(length: int) -> F64:

@@ -39,6 +39,7 @@ def listen(
     block: Annotated[
         int | None, typer.Option(help="Frames read from file:PATH at once.", min=1)
     ] = None,
+    threads: Annotated[int, typer.Option(help="Threads for the network.", min=1, max=256)] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Listen, and decide at every hop about the last few seconds (the horizon).
@@ -58,7 +59,7 @@ def listen(
         opened = None
         if source == "mic" or realtime:  # it fills the first window while the model is loaded
             opened = stack.enter_context(_open_early(model, source, device, block, realtime))
-        loaded = load_model(model)
+        loaded = load_model(model, threads=threads)
         if opened is None:
             opened = stack.enter_context(_open_source(source, device, block))
         give_back()
