@@ -42,7 +42,7 @@ EQUALISED_BY = 24
 FIRST_SHARE = 0.1
 """Largest share of the multiplications of a first layer that stays in float."""
 
-RETURNED_SHARE = 0.12
+RETURNED_SHARE = 0.3
 """Largest share of them that returns to float, all together."""
 
 LEAST_GAIN = 1e-4
@@ -53,6 +53,12 @@ SCAN_MULTIPLICATIONS = 2e12
 
 _BEYOND = 1.25
 """How much larger than seen an input on a grid may be."""
+
+COSINE_FOR_DISTANCE = 0.005
+"""What a correction that brings the values closer, each by its own measure, may cost of it."""
+
+Gains = dict[frozenset[str], float]
+"""Centred cosine by the layers, told apart by the tensors that their nodes give."""
 
 Progress = Callable[[str], None]
 """Told what is being done."""
@@ -236,7 +242,7 @@ class _Subject:
         cosine = self.cosine(plan)
         return replace(trial, plan=plan, cosine=cosine) if cosine > trial.cosine else trial
 
-    def scan(self, trial: _Trial) -> dict[frozenset[str], float]:
+    def scan(self, trial: _Trial) -> Gains:
         """What leaving layers alone in float wins: one at a time, and two in a row.
 
         Two in a row are needed where it is the tensor between them that 8 bits are too few for.
@@ -262,9 +268,7 @@ class _Subject:
         small = [keys for keys in both if self._share(keys) <= RETURNED_SHARE]
         return [keys for keys in alone + small if keys < plan.int8]
 
-    def returned(
-        self, trial: _Trial, gains: dict[frozenset[str], float], aim: float
-    ) -> _Trial:
+    def returned(self, trial: _Trial, gains: Gains, aim: float) -> _Trial:
         """With small layers back in float, the costliest first, until `aim` is reached."""
         spent = 0.0
         for keys in sorted(gains, key=lambda k: -gains[k]):
@@ -283,9 +287,7 @@ class _Subject:
                 spent += self._share(rest)
         return trial
 
-    def result(
-        self, trial: _Trial, gains: dict[frozenset[str], float], methods: dict[str, float]
-    ) -> Quantised:
+    def result(self, trial: _Trial, gains: Gains, methods: dict[str, float]) -> Quantised:
         """The model as planned, checked."""
         self.progress("checking what ONNX Runtime makes of it")
         model, cosine = self._finished(trial)
@@ -308,9 +310,11 @@ class _Subject:
         if not outcome.applies(model):
             return model, trial.cosine
         correction = outcome.fit(self.calibrated, embeddings(model, self.windows))
-        found = correction.apply(embeddings(model, self.held))
-        cosine = centred_cosine(self.wanted, found)
-        if cosine <= trial.cosine:
+        before = embeddings(model, self.held)
+        after = correction.apply(before)
+        cosine = centred_cosine(self.wanted, after)
+        closer = outcome.distance(self.wanted, after) < outcome.distance(self.wanted, before)
+        if not closer or cosine < trial.cosine - COSINE_FOR_DISTANCE:
             return model, trial.cosine
         return outcome.add(model, correction), cosine
 
@@ -368,7 +372,7 @@ class _Subject:
         by_group = means.reshape(groups, -1)[np.arange(len(taps)) * groups // len(taps)]
         return np.asarray(layer.bias - (taps * by_group).sum(axis=1))
 
-    def _describe(self, layer: Layer, plan: Scheme, gains: dict[frozenset[str], float]) -> QuantisedLayer:
+    def _describe(self, layer: Layer, plan: Scheme, gains: Gains) -> QuantisedLayer:
         key = layer.key
         return QuantisedLayer(
             name=layer.name,

@@ -161,4 +161,4 @@ def _channels(low: NDArray[Any], high: NDArray[Any]) -> Channels:
 
 def _cost(layer: Layer, values: dict[str, NDArray[Any]]) -> int:
     each = layer.weight[0].size
-    return int(values[layer.key].size) * each
+    return int(values[layer.key].size) * int(each)

@@ -43,9 +43,7 @@ def exact_grid(graph: Graph, layer: Layer, plan: Scheme, *, integers: bool) -> e
     return exact.on_grid(layer.weight, bias, limit, unit)
 
 
-def _exact_input(
-    graph: Graph, layer: Layer, plan: Scheme, *, integers: bool
-) -> tuple[float, int]:
+def _exact_input(graph: Graph, layer: Layer, plan: Scheme, *, integers: bool) -> tuple[float, int]:
     source = scheme.root(graph, layer.input)
     if integers:
         scale = plan.scales[source]
@@ -326,8 +324,10 @@ class _Writer:
         return self._clip(name, scale.zero, top) if scale.zero or top < 255 else name
 
     def _clip(self, name: str, low: int, high: int) -> str:
-        limits = [f"uint8.{value}" for value in (low, min(high, 255))]
-        self.constants |= {n: np.array(v, np.uint8) for n, v in zip(limits, (low, min(high, 255)))}
+        limits = []
+        for value in (low, min(high, 255)):
+            limits.append(f"uint8.{value}")
+            self.constants[limits[-1]] = np.array(value, np.uint8)
         return self._node("Clip", [name, *limits], f"{name}.clipped")
 
     def _quantise(self, source: str, scale: Scale, output: str) -> None:
