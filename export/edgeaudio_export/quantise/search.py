@@ -31,9 +31,9 @@ from edgeaudio_export.quantise.survey import (
 from edgeaudio_export.quantise.targets import Target, get_target
 from edgeaudio_export.quantise.writer import exact_grid, weights_int8, write
 
-AIM = 0.99
+AIM = 0.995
 LEAST_WINDOWS = 8
-HELD_BACK = 16
+HELD_BACK = 32
 """At most so many windows choose between methods; every fourth is one of them."""
 
 EQUALISED_BY = 24
@@ -42,8 +42,11 @@ EQUALISED_BY = 24
 FIRST_SHARE = 0.1
 """Largest share of the multiplications of a first layer that stays in float."""
 
-RETURNED_SHARE = 0.3
-"""Largest share of them that returns to float, all together."""
+RETURNED_SHARE = 0.02
+RETURNED_MULTIPLICATIONS = 3e7
+MOST_RETURNED = 0.4
+"""What may return to float, all together: a share of the network, or so many multiplications
+where that is more, which take a small device a few milliseconds; never more than the last."""
 
 LEAST_GAIN = 1e-4
 """In centred cosine, for which a layer returns to float."""
@@ -265,7 +268,7 @@ class _Subject:
             for first, second in pairs(self.graph, self.layers)
             if plan.int8 >= {first.key, second.key}
         ]
-        small = [keys for keys in both if self._share(keys) <= RETURNED_SHARE]
+        small = [keys for keys in both if self._share(keys) <= self._returnable()]
         return [keys for keys in alone + small if keys < plan.int8]
 
     def returned(self, trial: _Trial, gains: Gains, aim: float) -> _Trial:
@@ -276,7 +279,7 @@ class _Subject:
                 break
             rest = keys & trial.plan.int8
             plan = _without(trial.plan, keys)
-            if not rest or not plan.int8 or spent + self._share(rest) > RETURNED_SHARE:
+            if not rest or not plan.int8 or spent + self._share(rest) > self._returnable():
                 continue
             if not all(self._is_exact(x, plan) for x in self.layers if x.key in keys):
                 continue
@@ -349,6 +352,11 @@ class _Subject:
         """Of the network's multiplications."""
         every = self.found.multiplications
         return sum(every[key] for key in keys) / sum(every.values())
+
+    def _returnable(self) -> float:
+        """The share of the multiplications that may return to float."""
+        total = sum(self.found.multiplications.values())
+        return max(RETURNED_SHARE, min(MOST_RETURNED, RETURNED_MULTIPLICATIONS / total))
 
     def _is_exact(self, layer: Layer, plan: Scheme) -> bool:
         """Whether `layer` in float would be exact, and better than int8."""
