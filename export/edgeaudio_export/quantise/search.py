@@ -31,9 +31,9 @@ from edgeaudio_export.quantise.survey import (
 from edgeaudio_export.quantise.targets import Target, get_target
 from edgeaudio_export.quantise.writer import exact_grid, weights_int8, write
 
-AIM = 0.995
+AIM = 0.99
 LEAST_WINDOWS = 8
-HELD_BACK = 32
+HELD_BACK = 16
 """At most so many windows choose between methods; every fourth is one of them."""
 
 EQUALISED_BY = 24
@@ -44,9 +44,10 @@ FIRST_SHARE = 0.1
 
 RETURNED_SHARE = 0.02
 RETURNED_MULTIPLICATIONS = 3e7
-MOST_RETURNED = 0.4
+MOST_RETURNED = 0.12
 """What may return to float, all together: a share of the network, or so many multiplications
-where that is more, which take a small device a few milliseconds; never more than the last."""
+where that is more, which take a small device a few milliseconds; never more than the last
+share, neither of multiplications nor of weights, which are four times as large in float."""
 
 LEAST_GAIN = 1e-4
 """In centred cosine, for which a layer returns to float."""
@@ -268,18 +269,18 @@ class _Subject:
             for first, second in pairs(self.graph, self.layers)
             if plan.int8 >= {first.key, second.key}
         ]
-        small = [keys for keys in both if self._share(keys) <= self._returnable()]
+        small = [keys for keys in both if self._fits(keys, 0.0, 0.0)]
         return [keys for keys in alone + small if keys < plan.int8]
 
     def returned(self, trial: _Trial, gains: Gains, aim: float) -> _Trial:
         """With small layers back in float, the costliest first, until `aim` is reached."""
-        spent = 0.0
+        spent, weights = 0.0, 0.0
         for keys in sorted(gains, key=lambda k: -gains[k]):
             if trial.cosine >= aim or gains[keys] <= 0:
                 break
             rest = keys & trial.plan.int8
             plan = _without(trial.plan, keys)
-            if not rest or not plan.int8 or spent + self._share(rest) > self._returnable():
+            if not rest or not plan.int8 or not self._fits(rest, spent, weights):
                 continue
             if not all(self._is_exact(x, plan) for x in self.layers if x.key in keys):
                 continue
@@ -287,13 +288,14 @@ class _Subject:
             cosine = self.cosine(plan)
             if cosine > trial.cosine + LEAST_GAIN:
                 trial = replace(trial, plan=plan, cosine=cosine)
-                spent += self._share(rest)
+                spent, weights = spent + self._share(rest), weights + self._weights(rest)
         return trial
 
     def result(self, trial: _Trial, gains: Gains, methods: dict[str, float]) -> Quantised:
         """The model as planned, checked."""
         self.progress("checking what ONNX Runtime makes of it")
         model, cosine = self._finished(trial)
+        onnx.checker.check_model(model, full_check=True)
         names = {x.key: x.name for x in self.layers}
         weights = {f"{key}.weight.integers": names[key] for key in trial.plan.int8}
         return Quantised(
@@ -353,10 +355,16 @@ class _Subject:
         every = self.found.multiplications
         return sum(every[key] for key in keys) / sum(every.values())
 
-    def _returnable(self) -> float:
-        """The share of the multiplications that may return to float."""
+    def _weights(self, keys: Iterable[str]) -> float:
+        """The share of the weights that layers have."""
+        every = {x.key: x.weight.size for x in self.layers}
+        return sum(every[key] for key in keys) / sum(every.values())
+
+    def _fits(self, keys: frozenset[str], spent: float, weights: float) -> bool:
+        """Whether layers may return to float beside those that did."""
         total = sum(self.found.multiplications.values())
-        return max(RETURNED_SHARE, min(MOST_RETURNED, RETURNED_MULTIPLICATIONS / total))
+        share = max(RETURNED_SHARE, min(MOST_RETURNED, RETURNED_MULTIPLICATIONS / total))
+        return spent + self._share(keys) <= share and weights + self._weights(keys) <= MOST_RETURNED
 
     def _is_exact(self, layer: Layer, plan: Scheme) -> bool:
         """Whether `layer` in float would be exact, and better than int8."""

@@ -118,3 +118,12 @@ def mixed() -> onnx.ModelProto:
     weight = (d.rng.standard_normal((64, 24)) / 8).astype(np.float32)
     x = d.b.add("MatMul", x, d.b.constant(weight, "last.weight"))
     return d.finish(d.b.add("Add", x, d.b.constant(np.full(24, 0.1, np.float32))), 24)
+
+
+def ending_in_dense() -> onnx.ModelProto:
+    """A dense layer with ReLU at the end, as VGGish has it."""
+    d = Drawn(4)
+    x = d.relu(d.convolve(d.start(), 1, 8))
+    x = d.relu(d.convolve(x, 8, 16, strides=[2, 2]))
+    x = d.b.add("Flatten", d.b.add("MaxPool", x, kernel_shape=[4, 4], strides=[4, 4]))
+    return d.finish(d.relu(d.dense(x, 96, 48, "last")), 48)
