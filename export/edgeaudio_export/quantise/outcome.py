@@ -49,17 +49,6 @@ def fit(wanted: F32, found: F32) -> Correction:
     return Correction(factor.astype(np.float32), shift.astype(np.float32))
 
 
-def distance(wanted: F32, found: F32) -> float:
-    """Mean square between embeddings [N, D], each value in units of its own spread.
-
-    So a head sees them that scales its features first.
-    """
-    spread = wanted.astype(np.float64).std(axis=0)
-    some = spread > 0.01 * float(spread.max())
-    off = (found.astype(np.float64) - wanted)[:, some] / spread[some]
-    return float(np.mean(off * off))
-
-
 def applies(model: onnx.ModelProto) -> bool:
     """Whether the embedding is a measured quantity, and not rounded to whole numbers."""
     maker = next(n for n in model.graph.node if OUTPUT in n.output)

@@ -58,8 +58,13 @@ SCAN_MULTIPLICATIONS = 2e12
 _BEYOND = 1.25
 """How much larger than seen an input on a grid may be."""
 
-COSINE_FOR_DISTANCE = 0.005
-"""What a correction that brings the values closer, each by its own measure, may cost of it."""
+CORRECTION_COST = 0.3
+"""Part of what is lost of the cosine that correcting the embedding may cost, on few windows.
+
+It brings each value closer by its own measure, which a head that scales its features depends on;
+the cosine, in which large values count most, hardly sees that (YAMNet, ESC-10, five folds: error
+in units of each value's spread down in all, cosine up in two and down in three by 0.006 at most).
+"""
 
 Gains = dict[frozenset[str], float]
 """Centred cosine by the layers, told apart by the tensors that their nodes give."""
@@ -315,11 +320,9 @@ class _Subject:
         if not outcome.applies(model):
             return model, trial.cosine
         correction = outcome.fit(self.calibrated, embeddings(model, self.windows))
-        before = embeddings(model, self.held)
-        after = correction.apply(before)
-        cosine = centred_cosine(self.wanted, after)
-        closer = outcome.distance(self.wanted, after) < outcome.distance(self.wanted, before)
-        if not closer or cosine < trial.cosine - COSINE_FOR_DISTANCE:
+        found = correction.apply(embeddings(model, self.held))
+        cosine = centred_cosine(self.wanted, found)
+        if cosine < trial.cosine - CORRECTION_COST * (1 - trial.cosine):
             return model, trial.cosine
         return outcome.add(model, correction), cosine
 
