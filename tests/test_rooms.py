@@ -60,6 +60,7 @@ EXPORT_ROOMS = {
     "foreign": {"catalogue", "frontends", "golden", "graphs", "home", "versions", "weights"},
     "datasets": {"home"},
     "heads": {"extractors", "frontends", "graphs"},
+    "quantise": set(),
     "peers": {"datasets", "extractors", "home", "processes", "versions", "weights"},
 }
 

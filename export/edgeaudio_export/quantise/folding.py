@@ -132,7 +132,8 @@ def _scale(layer: onnx.NodeProto, affine: Affine, constants: dict[str, NDArray[A
     weight = constants[layer.input[1]].astype(np.float64)
     has_bias = len(layer.input) > 2 and layer.input[2]
     bias = constants[layer.input[2]].astype(np.float64) if has_bias else np.zeros(len(weight))
-    names = [f"{layer.output[0]}.folded.{part}" for part in ("weight", "bias")]
+    name = layer.input[1].partition(".weight")[0]
+    names = [f"{name}.{part}.folded.{layer.output[0]}" for part in ("weight", "bias")]
     weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     constants[names[0]] = weight.astype(np.float32)
     constants[names[1]] = (bias * scale + shift).astype(np.float32)

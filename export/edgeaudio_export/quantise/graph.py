@@ -19,7 +19,8 @@ _NOTHING_DONE = ("Identity", "Dropout")
 class Graph:
     """The parts of a model. constants: by name. types: ONNX element types of tensors, by name.
 
-    shapes: where known; None for an axis that is not. makers: the node that makes a tensor. readers: the nodes that read it, in order.
+    shapes: where known; None for an axis that is not. makers: the node that makes a tensor.
+    readers: the nodes that read it, in order.
     """
 
     model: onnx.ModelProto

@@ -58,7 +58,7 @@ class Histogram:
     @property
     def centres(self) -> F64:
         """The middle of each bin."""
-        return (np.arange(BINS) + 0.5 - BINS / 2) * (2 * self.edge / BINS)
+        return np.asarray((np.arange(BINS) + 0.5 - BINS / 2) * (2 * self.edge / BINS), np.float64)
 
 
 Method = Callable[[Histogram], Range]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -101,8 +100,8 @@ def observed(graph: Graph, layers: Iterable[Layer]) -> tuple[str, ...]:
 def scales(graph: Graph, kept: Mapping[str, Range]) -> dict[str, Scale]:
     """A scale for each observed tensor, from the range of it that is kept.
 
-    What is concatenated has one scale. What is added has steps that are powers of two of each
-    other, so that the sum is exact however a processor computes it.
+    What is concatenated has one scale. What is added has one step, and so has the sum: then
+    there is nothing to round, which processors do differently in ONNX Runtime's sums.
     """
     ranges = dict(kept)
     groups = {name: frozenset([name]) for name in ranges}
@@ -118,9 +117,8 @@ def scales(graph: Graph, kept: Mapping[str, Range]) -> dict[str, Scale]:
             names = [*(root(graph, n) for n in node.input), joint_output(graph, node)]
             _join(groups, names)
     for group in set(groups.values()):
-        base = min(found[name].step for name in group)
-        for name in group:
-            found[name] = _power_of_two_from(base, found[name], ranges[name])
+        step = max(found[name].step for name in group)
+        found |= {name: _with_step(step, found[name], ranges[name]) for name in group}
     return found
 
 
@@ -134,9 +132,8 @@ def _widen(ranges: dict[str, Range], group: frozenset[str]) -> None:
     ranges.update(dict.fromkeys(group, both))
 
 
-def _power_of_two_from(base: float, scale: Scale, found: Range) -> Scale:
-    step = base * float(np.exp2(np.ceil(np.log2(scale.step / base) - 1e-6)))
-    return scale if step == scale.step else Scale(step, round(-min(found[0], 0.0) / step))
+def _with_step(step: float, scale: Scale, kept: Range) -> Scale:
+    return scale if step == scale.step else Scale(step, round(-min(kept[0], 0.0) / step))
 
 
 def last_layers(graph: Graph, layers: Iterable[Layer]) -> tuple[Layer, ...]:

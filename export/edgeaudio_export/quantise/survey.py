@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edgeaudio.errors import EdgeAudioError
-from edgeaudio.model import open_session
+from edgeaudio.network import open_session
 from edgeaudio.types import F32, F64
 from edgeaudio_export.quantise import scheme
 from edgeaudio_export.quantise.graph import OUTPUT, Graph
@@ -161,4 +161,4 @@ def _channels(low: NDArray[Any], high: NDArray[Any]) -> Channels:
 
 def _cost(layer: Layer, values: dict[str, NDArray[Any]]) -> int:
     each = layer.weight[0].size
-    return int(values[layer.key].size) * each
+    return int(values[layer.key].size) * int(each)

@@ -31,9 +31,7 @@ def write(graph: Graph, layers: tuple[Layer, ...], plan: Scheme) -> onnx.ModelPr
     for node in graph.nodes:
         writer.add(node)
     writer.as_float(OUTPUT)
-    model = build(graph.model, _needed(writer.nodes), writer.constants)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return build(graph.model, _needed(writer.nodes), writer.constants)
 
 
 def exact_grid(graph: Graph, layer: Layer, plan: Scheme, *, integers: bool) -> exact.Grid:
@@ -147,6 +145,11 @@ class _Writer:
         if layer.node.op_type == "Gemm" and not self._is_wanted(layer.output):
             self._copy(layer.node, inputs, key)
             self._native.add(key)
+            if layer.activation is not None and layer.activation.op_type == "Relu":
+                # As a ReLU, ONNX Runtime would join it to the product, and that in floats.
+                self._node("Max", [key, self._scalar(0.0)], layer.output)
+                self._native.add(layer.output)
+                self._taken_in.add(layer.output)
             return
         result = self._copy(layer.node, inputs, f"{key}.sum")
         found = self.plan.scales[layer.output] if channels is None else Scale(1.0, 0)
@@ -324,8 +327,10 @@ class _Writer:
         return self._clip(name, scale.zero, top) if scale.zero or top < 255 else name
 
     def _clip(self, name: str, low: int, high: int) -> str:
-        limits = [f"uint8.{value}" for value in (low, min(high, 255))]
-        self.constants |= {n: np.array(v, np.uint8) for n, v in zip(limits, (low, min(high, 255)))}
+        limits = []
+        for value in (low, min(high, 255)):
+            limits.append(f"uint8.{value}")
+            self.constants[limits[-1]] = np.array(value, np.uint8)
         return self._node("Clip", [name, *limits], f"{name}.clipped")
 
     def _quantise(self, source: str, scale: Scale, output: str) -> None:
