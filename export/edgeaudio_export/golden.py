@@ -23,6 +23,27 @@ def generated_windows(window: int, sample_rate: int) -> dict[str, F32]:
     }
 
 
+def various_windows(window: int, sample_rate: int) -> list[F32]:
+    """Noise of several colours and levels, and the above, each float32 [window].
+
+    Between them they reach what recordings of one machine do not: every band loud, every band
+    empty, sudden and steady.
+    """
+    rng = np.random.default_rng(21)
+    frequency = np.maximum(np.fft.rfftfreq(window, 1 / sample_rate), 20)
+    spectrum = np.fft.rfft(rng.standard_normal(window))
+    found = []
+    for slope, dbfs in ((0, -8), (0.5, -20), (1, -14), (0, -35), (0.5, -55), (1, -40)):
+        noise = np.fft.irfft(spectrum / frequency**slope, window)
+        found.append(noise / np.sqrt(np.mean(np.square(noise))) * 10 ** (dbfs / 20))
+        spectrum = np.roll(spectrum, 1)
+    clicks = found[1] * (np.arange(window) % (window // 4) < window // 100) * 4
+    rising = found[0] * np.linspace(0, 1, window) ** 4
+    every = [*found, clicks, rising]
+    samples = [np.asarray(noise, np.float32).clip(-1, 1) for noise in every]
+    return [*samples, *generated_windows(window, sample_rate).values()]
+
+
 def on_grid(window: F32) -> NDArray[np.int16]:
     """Rounded to int16, so that every machine starts from the same samples."""
     return np.round(np.clip(window, -1, 32767 / 32768) * 32768).astype(np.int16)

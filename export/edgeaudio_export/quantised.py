@@ -22,11 +22,13 @@ from edgeaudio.spectrogram import Spectrogram
 from edgeaudio_export.datasets.recordings import Dataset, Recording
 from edgeaudio_export.embed import spec_of
 from edgeaudio_export.extractors import Extractor
+from edgeaudio_export.golden import various_windows
 from edgeaudio_export.graphs import IR_VERSION, OPSET
 from edgeaudio_export.quantise import Quantised, quantise
 
 CALIBRATION_WINDOWS = 64
-"""So many windows calibrate, from as many recordings, the classes in turn."""
+"""So many windows calibrate, from as many recordings, the classes in turn; and a few generated
+ones, silence and noise among them, which a device will hear though nobody recorded them."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ def _calibration_windows(extractor: Extractor, dataset: Dataset) -> list[NDArray
             break
     if not found:
         raise DataError(f"{dataset.root} holds no recording that could calibrate.")
+    various = various_windows(extractor.window, extractor.sample_rate)
+    every = len(found) // len(various) + 1
+    for i, window in enumerate(various):  # between the others: some calibrate, some judge
+        ready = front_end(window).copy() if front_end else window[None]
+        found.insert(i * (every + 1), ready)
     return found
 
 
