@@ -198,6 +198,21 @@ def test_requests_that_can_not_be_met(
         quantise(networks.plain(), networks.windows(count), target, keep=keep)
 
 
+@pytest.mark.parametrize("level", [-100, 0])
+@pytest.mark.parametrize("make", MAKERS)
+def test_silence_among_the_windows_does_no_harm(make: Make, level: float) -> None:
+    """One silent window calibrates, one is held back; what was heard stays close as well."""
+    silence = np.full((1, networks.FRAMES, networks.BANDS), level, np.float32)
+    windows = networks.windows()
+    windows[4] = windows[5] = silence
+    found = quantise(make(), windows, "x86-64")
+    assert found.cosine >= 0.98
+    wanted, light = (embeddings(model, [silence])[0] for model in (make(), found.model))
+    assert np.linalg.norm(light - wanted) < 0.2 * np.linalg.norm(wanted)
+    others = networks.windows(16, seed=9)
+    assert centred_cosine(embeddings(make(), others), embeddings(found.model, others)) >= 0.98
+
+
 def test_windows_that_tell_nothing_are_refused() -> None:
     same = networks.windows(1) * 12
     with pytest.raises(EdgeAudioError, match="same embedding for all windows"):
