@@ -127,3 +127,11 @@ def ending_in_dense() -> onnx.ModelProto:
     x = d.relu(d.convolve(x, 8, 16, strides=[2, 2]))
     x = d.b.add("Flatten", d.b.add("MaxPool", x, kernel_shape=[4, 4], strides=[4, 4]))
     return d.finish(d.relu(d.dense(x, 96, 48, "last")), 48)
+
+
+def wide() -> onnx.ModelProto:
+    """A dense layer of so many inputs that the grid on which its sums are exact is coarse."""
+    d = Drawn(5)
+    x = d.b.add("Flatten", d.relu(d.convolve(d.start(), 1, 16)))
+    x = d.relu(d.dense(x, FRAMES * BANDS * 16, 32, "hidden"))
+    return d.finish(d.dense(x, 32, 24, "last"), 24)

@@ -152,6 +152,29 @@ def test_a_layer_can_be_kept_in_float() -> None:
     assert kinds == {"conv1": "float", "conv2": "float", "conv3": "int8"}
 
 
+def test_a_kept_layer_whose_exact_grid_is_coarse_is_in_plain_float() -> None:
+    source = networks.wide()
+    found = quantise(source, networks.windows(), "x86-64", keep=["hidden"])
+    layers = {layer.name: layer for layer in found.layers}
+    assert layers["hidden"].arithmetic == "float"
+    assert {name: layer.exact for name, layer in layers.items()} == {
+        "conv1": True,
+        "hidden": False,
+        "last": True,
+    }
+    assert not found.exact
+    run = optimised(found.model)
+    assert found.operators == {"QGemm": 1, "QLinearConv": 1}
+    wanted, written = (
+        {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        for model in (source, run)
+    )
+    for name in ("hidden.weight", "hidden.bias"):
+        assert np.array_equal(written[name], wanted[name])
+    others = networks.windows(16, seed=9)
+    assert centred_cosine(embeddings(source, others), embeddings(found.model, others)) >= 0.995
+
+
 def test_a_network_without_layers_is_refused() -> None:
     extractor = get_extractor("logmel-stats")
     pcm = [np.zeros((1, extractor.window), np.float32)] * 8
@@ -173,6 +196,21 @@ def test_requests_that_can_not_be_met(
 ) -> None:
     with pytest.raises(EdgeAudioError, match=message):
         quantise(networks.plain(), networks.windows(count), target, keep=keep)
+
+
+@pytest.mark.parametrize("level", [-100, 0])
+@pytest.mark.parametrize("make", MAKERS)
+def test_silence_among_the_windows_does_no_harm(make: Make, level: float) -> None:
+    """One silent window calibrates, one is held back; what was heard stays close as well."""
+    silence = np.full((1, networks.FRAMES, networks.BANDS), level, np.float32)
+    windows = networks.windows()
+    windows[4] = windows[5] = silence
+    found = quantise(make(), windows, "x86-64")
+    assert found.cosine >= 0.98
+    wanted, light = (embeddings(model, [silence])[0] for model in (make(), found.model))
+    assert np.linalg.norm(light - wanted) < 0.2 * np.linalg.norm(wanted)
+    others = networks.windows(16, seed=9)
+    assert centred_cosine(embeddings(make(), others), embeddings(found.model, others)) >= 0.98
 
 
 def test_windows_that_tell_nothing_are_refused() -> None:
