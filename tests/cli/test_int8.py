@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -13,30 +12,12 @@ import pytest
 from edgeaudio import load_model
 from edgeaudio.model import whole_graph_results
 from edgeaudio.quantisation import Accuracy, Cost, Parity
-from edgeaudio_export.graphs import GraphBuilder
 from edgeaudio_export.lightening import objection
 from edgeaudio_export.quantised import this_target
 from tests.cli.command import edgeaudio, objects
+from tests.export.small import small_network
 
 OTHER = "arm64" if this_target() != "arm64" else "x86-64"
-
-
-def small_network(scale: float = 1.0) -> onnx.ModelProto:
-    """Log-mel [N, 96, 64] to [N, 32]: three convolutions that were never trained."""
-    b, rng = GraphBuilder(), np.random.default_rng(4)
-
-    def convolution(x: str, inputs: int, outputs: int, stride: int) -> str:
-        weight = scale * rng.normal(0, (2 / (9 * inputs)) ** 0.5, (outputs, inputs, 3, 3))
-        values = [weight.astype(np.float32), np.full(outputs, 0.01, np.float32)]
-        constants = [b.constant(value) for value in values]
-        return b.add("Conv", x, *constants, strides=[stride, stride], pads=[1, 1, 1, 1])
-
-    x = b.add("Unsqueeze", b.add("Add", "in", b.constant(np.float32(3))), b.constant([1]))
-    x = b.add("Relu", convolution(x, 1, 32, 2))
-    x = b.add("Relu", convolution(x, 32, 64, 2))
-    x = b.add("Relu", convolution(x, 64, 32, 2))
-    b.add("ReduceMean", x, name="out", axes=[2, 3], keepdims=0)
-    return b.model("small", {"in": ["N", 96, 64]}, {"out": ["N", 32]})
 
 
 @pytest.fixture(scope="module")

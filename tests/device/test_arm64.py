@@ -26,6 +26,10 @@ from pathlib import Path
 import pytest
 
 from edgeaudio.model import load_model
+from edgeaudio_export.assemble import assemble
+from edgeaudio_export.datasets import load_dataset
+from edgeaudio_export.quantised import quantised_extractor
+from tests.export.small import small_extractor
 
 pytestmark = pytest.mark.device
 
@@ -114,6 +118,29 @@ def test_recordings_get_the_same_labels(
         assert found["windows"] == wanted["windows"]
         assert found["quality"] == wanted["quality"]
         assert found["likelihoods"] == pytest.approx(wanted["likelihoods"], rel=0, abs=LIKELIHOOD)
+
+
+EMBEDDINGS = """
+import sys
+import numpy
+from edgeaudio import load_model
+model = load_model(sys.argv[1])
+rng = numpy.random.default_rng(8)
+windows = [level * rng.standard_normal((3, model.window)) for level in (1e-4, 0.01, 0.3)]
+print(model.embed(numpy.concatenate(windows).astype(numpy.float32)).tobytes().hex())
+"""
+
+
+def test_a_network_in_int8_gives_the_same_bits(device: Device, engine_folder: Path) -> None:
+    extractor, dataset = small_extractor(), load_dataset(engine_folder)
+    light = quantised_extractor(extractor, dataset, "arm64", lambda text: None)
+    path = engine_folder.parent / "int8.onnx"
+    path.write_bytes(assemble(light.extractor, None))
+    here = _run([sys.executable, "-c", EMBEDDINGS, str(path)])
+    there = device.python(EMBEDDINGS, device.put(path))
+
+    assert len(here.stdout) == 9 * 32 * 4 * 2 + 1, here.stderr
+    assert there.stdout == here.stdout, there.stderr
 
 
 def _golden(output: str) -> dict[str, str]:
