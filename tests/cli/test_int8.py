@@ -11,8 +11,6 @@ import pytest
 
 from edgeaudio import load_model
 from edgeaudio.model import whole_graph_results
-from edgeaudio.quantisation import Accuracy, Cost, Parity
-from edgeaudio_export.lightening import objection
 from edgeaudio_export.quantised import this_target
 from tests.cli.command import edgeaudio, objects
 from tests.export.small import small_network
@@ -82,15 +80,6 @@ def test_a_file_in_int8(in_int8: tuple[Path, str], trained: Path, engine_folder:
     assert json.loads(edgeaudio("classify", recording, "-m", path, "--json")[0])["label"]
     session = onnxruntime.InferenceSession(path)
     assert [o.name for o in session.get_outputs()] == ["embedding", "likelihood"]
-
-
-def test_what_loses_too_much_is_not_exported(trained: Path, engine_folder: Path) -> None:
-
-    cost = Cost(1, 1.0, 1.0)
-    accuracy = Accuracy("svm", 5, 90.0, 89.5, {}, {})
-    parity = Parity(10, 10, 0.5, None, None, None, accuracy, cost, cost, "")
-    assert objection(parity, 0.5) == ""
-    assert "loses 0.50 points of accuracy, at most 0.4 may be lost" in objection(parity, 0.4)
 
 
 @pytest.mark.parametrize(
