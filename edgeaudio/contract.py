@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeaudio import codec
 from edgeaudio.packing import unpack
-from edgeaudio.quantisation import Quantisation
+from edgeaudio.quantisation import Parity, Quantisation
 from edgeaudio.spectrogram import SpectrogramSpec
 from edgeaudio.types import F32, RESERVED_LABELS, FusionName, Tail, WindowSpec
 
@@ -21,7 +21,7 @@ HEAD_KEY = "edgeaudio.head"
 SCHEMA_VERSION = 1
 DEFAULT_HORIZON = 5.0  # seconds
 
-MAX_TOLERANCE = 0.1
+_MAX_TOLERANCE = 0.1
 _MAX_HORIZON = 86_400.0  # seconds
 _MAX_LABEL = 200
 
@@ -235,16 +235,26 @@ def _check_ranges(contract: Contract) -> None:
         ("extractor.window", extractor.window, 1, 60 * 768_000),
         ("extractor.hop", extractor.hop, 1, 60 * 768_000),
         ("extractor.dimensions", extractor.dimensions, 1, 1_000_000),
-        ("tolerance.embedding", tolerance.embedding, 0, MAX_TOLERANCE),
-        ("tolerance.likelihood", tolerance.likelihood, 0, MAX_TOLERANCE),
+        ("tolerance.embedding", tolerance.embedding, 0, _MAX_TOLERANCE),
+        ("tolerance.likelihood", tolerance.likelihood, 0, _MAX_TOLERANCE),
     ):
         if not low <= value <= high:
             raise ValueError(f"contract.{name} is {value}, outside {low}..{high}")
+    if contract.quantisation:
+        _check_parity(contract.quantisation.parity)
     window = extractor.window / extractor.sample_rate
     if not window <= contract.horizon <= _MAX_HORIZON:
         raise ValueError(
             f"contract.horizon is {contract.horizon}, outside {window}..{_MAX_HORIZON} seconds"
         )
+
+
+def _check_parity(parity: Parity) -> None:
+    if not (parity.before.milliseconds > 0 and parity.after.milliseconds > 0):
+        raise ValueError("contract.quantisation.parity has a network that takes no time")
+    accuracy = parity.accuracy
+    if accuracy and set(accuracy.recall_before) != set(accuracy.recall_after):
+        raise ValueError("contract.quantisation.parity.accuracy is of other labels after")
 
 
 def golden_samples(vector: GoldenVector, window: int) -> F32:

@@ -112,13 +112,20 @@ def compare(
 def load_model(model_file_path: str | Path, *, self_test: bool = True, threads: int = 1) -> Model:
     """Load a model file that `edgeaudio export` wrote. threads: for its network.
 
+    What runs is the part of its graph behind the front-end, and the head apart; `verify` runs the
+    whole graph as well.
+
     Raises ModelFileError if it is not ours, damaged or of another schema version, and
     GoldenVectorError if `self_test` finds other numbers here than at export.
     """
     path = Path(model_file_path)
-    data = read_sealed(path)
+    return model_from(read_sealed(path), path, self_test=self_test, threads=threads)
+
+
+def model_from(data: bytes, path: Path, *, self_test: bool = True, threads: int = 1) -> Model:
+    """As `load_model`, of what `seal.read_sealed` gave. path: where it came from, for messages."""
     try:
-        model = _open(data, threads)
+        model = open_model(data, _contract(data), threads=threads)
     except ValueError as error:
         raise ModelFileError(f"{path} can't be used: {error}.") from None
     if self_test:
@@ -126,17 +133,21 @@ def load_model(model_file_path: str | Path, *, self_test: bool = True, threads: 
     return model
 
 
-def _open(data: bytes, threads: int) -> Model:
-    """Raises ValueError for whatever is wrong inside the file."""
+def _contract(data: bytes) -> Contract:
+    """Raises ValueError if there is none, or it is wrong."""
     meta = wire.metadata(data)
     if contracts.HEAD_KEY in meta:
         raise ValueError("it is a head file; make a model file of it with `edgeaudio export`")
     if contracts.KEY not in meta:
         raise ValueError("it carries no contract; make it with `edgeaudio export`")
-    contract = contracts.contract_from_json(meta[contracts.KEY])
+    return contracts.contract_from_json(meta[contracts.KEY])
+
+
+def open_model(graph: bytes, contract: Contract, *, threads: int = 1) -> Model:
+    """A serialised graph at work, as its contract says. Raises ValueError where they differ."""
     extractor = contract.extractor
     sizes = (extractor.window, extractor.dimensions)
-    network = open_network(data, contract.front_end, *sizes, threads=threads)
+    network = open_network(graph, contract.front_end, *sizes, threads=threads)
     head = open_session(base64.b64decode(contract.head_graph)) if contract.head else None
     _check_tensors(contract, network, head)
     return Model(contract, network, head)
@@ -150,11 +161,11 @@ def whole_graph_results(path: Path) -> tuple[GoldenResult, ...]:
     """
     data = read_sealed(path)
     try:
-        contract = contracts.contract_from_json(wire.metadata(data)[contracts.KEY])
+        contract = _contract(data)
         session = open_session(data)
         _check_whole(contract, session)
         return tuple(_whole(session, vector, contract) for vector in contract.golden)
-    except Exception as error:  # ONNX Runtime's own, ValueError, KeyError for no contract
+    except Exception as error:  # ONNX Runtime's own, or ValueError
         raise ModelFileError(f"{path} can't be used: {first_line(error)}.") from None
 
 

@@ -23,11 +23,14 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of the network. bytes: serialised. milliseconds: a window, median. megabytes: at work."""
+    """bytes: of the graph, front-end included. milliseconds: a window, median, without it.
+
+    megabytes: at work, with it; None where the system does not tell.
+    """
 
     bytes: int
     milliseconds: float
-    megabytes: float
+    megabytes: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Parity:
 
     centred_cosine: mean over windows of the cosine between embeddings, each less the mean float32
     embedding. windows_agree, recordings_agree: percent with the same label by the head of the
-    file; likelihood_change: the largest of a window. None without a head. accuracy: None where
-    there is too little data to hold any out. machine: where the costs were measured.
+    file; likelihood_change: the largest of a window. None without a head. accuracy: None where no
+    data can be held out, and why not in `no_accuracy`. machine: where the costs were measured.
     """
 
     recordings: int
@@ -50,6 +53,7 @@ class Parity:
     before: Cost
     after: Cost
     machine: str
+    no_accuracy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

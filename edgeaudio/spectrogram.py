@@ -19,7 +19,8 @@ from edgeaudio.types import F32, F64
 
 _CHUNK = 32  # frames at a time: what they need stays in a processor's cache
 _GROUP = 16  # bands that share a matrix product
-_MOST = {"window": 60 * 768_000, "frames": 100_000, "fft": 65_536, "bands": 65_536, "hop": 768_000}
+_MOST_VALUES = 2**25  # in any array: 256 MB
+_MOST = {"window": 2**25, "frames": 100_000, "fft": 65_536, "bands": 65_536, "hop": 768_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +201,9 @@ def _check(spec: SpectrogramSpec) -> None:
     ends = (spec.before, spec.after)
     if not (1 <= spec.frame <= spec.fft and all(0 <= end < spec.window for end in ends)):
         raise ValueError(f"a front-end has frames of {spec.frame} in {spec.fft}, ends of {ends}")
-    if spec.frames * spec.fft > 2**26:
-        raise ValueError(f"a front-end of {spec.frames} frames of {spec.fft} is too large")
+    bins = spec.fft // 2 + 1
+    sizes = (spec.frames * spec.fft, spec.frames * spec.bands, bins * spec.bands)
+    if max(*sizes, spec.window + spec.before + spec.after) > _MOST_VALUES:
+        raise ValueError(
+            f"a front-end of {spec.frames} frames of {spec.fft} in {spec.bands} bands is too large"
+        )

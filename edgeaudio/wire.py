@@ -20,6 +20,9 @@ _FLOAT, _DOUBLE = 1, 11
 _VARINT, _LENGTH = 0, 2
 _FIXED = {1: 8, 5: 4}
 
+_MOST_FIELDS = 200_000  # of one message: more nodes and weights than any network has
+_DEEPEST = 50  # graphs in graphs
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -57,12 +60,13 @@ def part(
     nodes = [f for f in graph if f.number == _NODE]
     kept, needed = _needed(nodes, set(inputs), outputs)
     constants = {_name(f, _TENSOR_NAME): f for f in graph if f.number == _INITIALIZER}
-    missing = needed - set(constants) - set(inputs)
+    needed -= set(inputs)
+    missing = needed - set(constants)
     if missing:
-        raise ValueError(f"its graph needs {sorted(missing)[0]!r} besides {', '.join(inputs)}")
+        raise ValueError(f"its graph needs {min(missing)!r} besides {', '.join(inputs)}")
     pieces: list[bytes | memoryview] = [f.whole for f in kept]
     pieces += [f.whole for f in graph if f.number == _GRAPH_NAME]
-    pieces += [f.whole for name, f in constants.items() if name in needed - set(inputs)]
+    pieces += [f.whole for name, f in constants.items() if name in needed]
     pieces += [_message(_INPUT, _value_info(n, *kind)) for n, kind in inputs.items()]
     pieces += [f.whole for f in graph if f.number == _OUTPUT and _name(f, 1) in outputs]
     length = sum(map(len, pieces))
@@ -72,9 +76,11 @@ def part(
 
 def fields(message: memoryview) -> Iterator[Field]:
     """The fields of a message in order. Raises ValueError where it is none."""
-    at = 0
+    at = count = 0
     while at < len(message):
-        begin = at
+        begin, count = at, count + 1
+        if count > _MOST_FIELDS:
+            raise ValueError(f"it holds a message of more than {_MOST_FIELDS} fields")
         key, at = _read_varint(message, at)
         kind, value = key & 7, at
         if kind == _VARINT:
@@ -95,19 +101,21 @@ def _needed(
     nodes: list[Field], inputs: set[str], outputs: Sequence[str]
 ) -> tuple[list[Field], set[str]]:
     """The nodes on the way to `outputs`, in their order, and the names that none of them gives."""
-    wanted, kept = set(outputs), []
+    wanted, kept = set(outputs) - inputs, []
     made: set[str] = set()
     for node in reversed(nodes):  # they stand in the order in which they run
         given = {_text(f.value) for f in fields(node.value) if f.number == _NODE_OUTPUT}
-        if given & (wanted - inputs):
+        if given & wanted:
             kept.append(node)
             made |= given
-            wanted |= _used(node.value)
+            wanted |= _used(node.value) - inputs
     return kept[::-1], (wanted - made) - {""}
 
 
-def _used(node: memoryview) -> set[str]:
+def _used(node: memoryview, depth: int = 0) -> set[str]:
     """Names that a node takes, those in its subgraphs included."""
+    if depth > _DEEPEST:
+        raise ValueError(f"its graph holds graphs more than {_DEEPEST} deep")
     found = set()
     for field in fields(node):
         if field.number == _NODE_INPUT:
@@ -115,17 +123,17 @@ def _used(node: memoryview) -> set[str]:
         elif field.number == _NODE_ATTRIBUTE:
             for part in fields(field.value):
                 if part.number in _SUBGRAPHS:
-                    found |= _free(part.value)
+                    found |= _free(part.value, depth + 1)
     return found
 
 
-def _free(graph: memoryview) -> set[str]:
+def _free(graph: memoryview, depth: int) -> set[str]:
     """Names that a subgraph takes from around it."""
     used: set[str] = set()
     own: set[str] = set()
     for field in fields(graph):
         if field.number == _NODE:
-            used |= _used(field.value)
+            used |= _used(field.value, depth)
             own |= {_text(f.value) for f in fields(field.value) if f.number == _NODE_OUTPUT}
         elif field.number == _INITIALIZER:
             own.add(_name(field, _TENSOR_NAME))

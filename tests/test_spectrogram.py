@@ -109,6 +109,7 @@ def test_the_next_call_leaves_nothing_of_the_last() -> None:
             },
             "damaged",
         ),
+        ({"fft": 65_536, "frame": 1, "frames": 1, "bank": of([0] * 2000, [0] * 2000, "")}, "large"),
         ({"bank": FilterBank(10**6, "", "", "")}, "bands is 1000000"),
     ],
 )

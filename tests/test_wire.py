@@ -115,6 +115,21 @@ def test_two_graphs_are_refused() -> None:
         wire.part(b"", {"pcm": ("float32", [4])}, ["embedding"])
 
 
+def test_graphs_in_graphs_without_end_are_refused() -> None:
+    inner = b""
+    for _ in range(200):  # a graph with a node with an attribute with a graph
+        attribute = wire._message(5, wire._message(6, inner))
+        inner = wire._message(1, wire._message(2, b"embedding") + attribute)
+    data = wire._message(7, inner)
+    with pytest.raises(ValueError, match="graphs more than 50 deep"):
+        wire.part(data, {"pcm": ("float32", [4])}, ["embedding"])
+
+
+def test_a_message_of_endless_fields_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 200000 fields"):
+        wire.metadata(b"\x08\x01" * 200_001)
+
+
 @settings(max_examples=200)
 @given(st.integers(0, len(DATA) - 1), st.integers(0, 255), st.booleans())
 def test_damage_is_a_value_error_or_harmless(at: int, byte: int, cut: bool) -> None:

@@ -77,10 +77,12 @@ class MicrophoneSource(Source):
         self.sample_rate, self.channels = self._choose_format(microphone)
         self._expected = int(BATCH_SECONDS * self.sample_rate)
         self._ring = RingBuffer(int(BUFFER_SECONDS * self.sample_rate), self.channels)
-        self._recorder = threading.Thread(target=self._record, daemon=True)
         self._stream: Any = None
         try:
             self._stream = self._open(microphone.index)
+            self._recorder = threading.Thread(
+                target=self._record, args=(self._stream,), daemon=True
+            )
             self._stream.start()
         except self._portaudio.PortAudioError as error:
             self.close()
@@ -127,14 +129,19 @@ class MicrophoneSource(Source):
         """A stream that is read; with as fine pieces as the card has at the length asked for."""
         for periods in _PERIODS:
             told = self._tell_periods(periods)
-            stream = self._portaudio.RawInputStream(
-                device=index,
-                samplerate=self.sample_rate,
-                channels=self.channels,
-                dtype="float32",
-                blocksize=int(_PERIOD_SECONDS * self.sample_rate),
-                latency=LATENCY_SECONDS,
-            )
+            try:
+                stream = self._portaudio.RawInputStream(
+                    device=index,
+                    samplerate=self.sample_rate,
+                    channels=self.channels,
+                    dtype="float32",
+                    blocksize=int(_PERIOD_SECONDS * self.sample_rate),
+                    latency=LATENCY_SECONDS,
+                )
+            except self._portaudio.PortAudioError:
+                if told and periods != _PERIODS[-1]:
+                    continue  # hardware may refuse so many
+                raise
             if not told or stream.latency >= 0.9 * LATENCY_SECONDS:
                 break
             if periods != _PERIODS[-1]:
@@ -152,13 +159,13 @@ class MicrophoneSource(Source):
         except (AttributeError, OSError):
             return False
 
-    def _record(self) -> None:
+    def _record(self, stream: Any) -> None:
         """Sound card to ring buffer, until either is closed; the recorder's thread."""
-        stream, ring, rate = self._stream, self._ring, self.sample_rate
-        # A card may have a shorter buffer than was asked for: never wait until it is full.
-        drain = max(1, int(min(DRAIN_SECONDS, stream.latency / 2) * rate))
+        ring, rate = self._ring, self.sample_rate
         seen, late = 0, _POLL_SECONDS[0]
         try:
+            # A card may have a shorter buffer than was asked for: never wait until it is full.
+            drain = max(1, int(min(DRAIN_SECONDS, stream.latency / 2) * rate))
             while not ring.closed:
                 missing = ring.missing()
                 wanted = min(missing, drain) if missing else drain

@@ -26,6 +26,8 @@ class RingBuffer:
         self._read = 0  # frames taken out since the beginning
         self._lost_before_write = 0  # dropped so far: index of a frame = its position + this
         self._lost_before_read = 0
+        self._begun = False  # whether anything was read
+        self._before_start = 0  # frames dropped before that
         self._gap_at: list[tuple[int, int]] = []  # (position, lost before it), not yet reached
         self._least = 0  # what the reader waits for; 0 while it does not
         self._news = False  # that it asked is not yet known to the writer
@@ -37,7 +39,7 @@ class RingBuffer:
     @property
     def lost(self) -> int:
         """Frames dropped so far because the reader was too slow."""
-        return self._lost_before_write
+        return self._lost_before_write + self._before_start
 
     def write(self, samples: F32, *, gap: bool = False) -> None:
         """Copy `samples` in. `gap`: sound was lost before them, elsewhere and uncounted."""
@@ -45,6 +47,9 @@ class RingBuffer:
             free = len(self._data) - (self._written - self._read)
             if gap:
                 self._mark_gap()
+            if len(samples) > free and not self._begun:
+                self._drop_oldest(len(samples) - free)
+                free = len(self._data) - (self._written - self._read)
             if len(samples) > free:
                 self._lost_before_write += len(samples)
                 self._mark_gap()
@@ -61,6 +66,7 @@ class RingBuffer:
         that a process that was stopped does not blame the microphone.
         """
         with self._arrived:
+            self._begun = True
             self._least = max(1, min(least, len(self._data)))
             if not self._ready():
                 self._news = True
@@ -105,6 +111,16 @@ class RingBuffer:
     def closed(self) -> bool:
         """Whether nothing more will be written."""
         return self._closed
+
+    def _drop_oldest(self, frames: int) -> None:
+        """Nobody has read yet: what is oldest is of no use, and what is left counts from 0."""
+        oldest = self._read + frames
+        if self._gap_at:  # none stays inside of what is left
+            oldest = max(oldest, self._gap_at[-1][0])
+            self._gap_at.clear()
+        self._read = min(oldest, self._written)
+        self._before_start = self._read
+        self._lost_before_write = self._lost_before_read = -self._read
 
     def _ready(self) -> bool:
         return self._written - self._read >= self._least or self._closed

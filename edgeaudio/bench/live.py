@@ -7,8 +7,11 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -36,40 +39,70 @@ main()
 
 
 def measure_live(model: Path, spec: WindowSpec, seconds: float, threads: int) -> Live:
-    """Run it for `seconds` after its first decision.
+    """Run it for `seconds` after its first decision; and once more, for its start.
 
     Raises EdgeAudioError, with what it said, if it does not get as far as a decision.
     """
     window, hop = spec.window / spec.sample_rate, spec.hop / spec.sample_rate
-    command = [sys.executable, "-c", _PROGRAM, "listen", "--json", "--source", "-"]
-    command += ["--model", str(model), "--hop", repr(hop), "--horizon", repr(window)]
-    if threads > 1:
-        command += ["--threads", str(threads)]
-    begin = time.monotonic()
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    player = _Player(process, spec, begin)
-    reader = _Reader(process)
-    try:
-        first = reader.first(_PATIENCE)
-        if first is None:
-            raise EdgeAudioError(f"`edgeaudio listen` does not run here: {_said(process)}")
-        used, since = processor_seconds(process.pid), time.monotonic()
-        time.sleep(max(seconds, 2 * hop))
-        spent = processor_seconds(process.pid)
-        elapsed, rss = time.monotonic() - since, resident(process.pid)
-    finally:
-        player.stop()
-        _finish(process)
+    options = ["--model", str(model), "--hop", repr(hop), "--horizon", repr(window)]
+    options += ["--threads", str(threads)]
+    start_s = _start(spec, options)
+    with _listening(["--source", "-", *options]) as (process, errors):
+        begin = time.monotonic()
+        player, reader = _Player(process, spec, begin), _Reader(process)
+        try:
+            first = reader.first(_PATIENCE + window)
+            used, since = processor_seconds(process.pid), time.monotonic()
+            if first is not None:
+                time.sleep(max(seconds, 2 * hop))
+            spent = processor_seconds(process.pid)
+            elapsed, rss = time.monotonic() - since, resident(process.pid)
+            if first is None or process.poll() is not None:
+                raise EdgeAudioError(f"`edgeaudio listen` does not run here: {_said(errors)}")
+        finally:
+            player.stop()
     late = [at - player.heard(end) for at, end in reader.arrived[1:]]
     share = 100 * (spent - used) / elapsed if spent is not None and used is not None else None
     return Live(
-        start_s=round(first - begin - window, 3),
-        latency_ms=percentiles(late or [first - begin - window]),
+        start_s=start_s,
+        decisions=len(late),
+        latency_ms=percentiles(late) if late else None,
         cpu_percent=None if share is None else round(share, 2),
         rss_mb=rss,
     )
+
+
+def _start(spec: WindowSpec, options: list[str]) -> float:
+    """Seconds from start to first decision, less the window; a file begins to sound when opened,
+    as a microphone does.
+    """
+    window = spec.window / spec.sample_rate
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.wav"
+        sound = (machine_sound(window + 1, spec.sample_rate) * 32767).astype("<i2").tobytes()
+        path.write_bytes(_wav_header(spec.sample_rate, len(sound)) + sound)
+        begin = time.monotonic()
+        source = ["--source", f"file:{path}", "--realtime"]
+        with _listening([*source, *options]) as (process, errors):
+            first = _Reader(process).first(_PATIENCE + window)
+            if first is None:
+                raise EdgeAudioError(f"`edgeaudio listen` does not run here: {_said(errors)}")
+    return round(first - begin - window, 3)
+
+
+@contextmanager
+def _listening(options: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """`edgeaudio listen` as a process, with what it says besides; it is ended on leaving."""
+    command = [sys.executable, "-c", _PROGRAM, "listen", "--json", *options]
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors) as process,
+    ):
+        try:
+            yield process, errors
+        finally:
+            _finish(process)
 
 
 class _Player(threading.Thread):
@@ -97,7 +130,7 @@ class _Player(threading.Thread):
                 self._pipe.write(part.tobytes() + rest.tobytes())
                 self._pipe.flush()
                 written, end = end, self._next_end(end)
-        except OSError:
+        except (OSError, ValueError):  # it has ended
             pass
 
     def _next_end(self, written: int) -> int:
@@ -128,11 +161,15 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         """Until the process ends."""
-        for line in self._pipe:
-            now = time.monotonic()
-            self.arrived.append((now, int(json.loads(line)["end_sample"])))
+        try:
+            for line in self._pipe:
+                now = time.monotonic()
+                self.arrived.append((now, int(json.loads(line)["end_sample"])))
+                self._some.set()
+        except (ValueError, KeyError):  # something else writes to its output
+            self.arrived.clear()
+        finally:
             self._some.set()
-        self._some.set()
 
     def first(self, patience: float) -> float | None:
         """When the first decision came; None if there was none."""
@@ -140,28 +177,30 @@ class _Reader(threading.Thread):
         return self.arrived[0][0] if self.arrived else None
 
 
-def _wav_header(rate: int) -> bytes:
-    """Of 16-bit mono without end."""
-    endless = 0x7FFFFFFF - 36
+def _wav_header(rate: int, size: int = 0x7FFFFFFF - 36) -> bytes:
+    """Of 16-bit mono, of `size` bytes; without end if not given."""
     form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
     return (
         b"RIFF"
-        + struct.pack("<I", endless + 36)
+        + struct.pack("<I", size + 36)
         + b"WAVEfmt "
         + form
         + b"data"
-        + struct.pack("<I", endless)
+        + struct.pack("<I", size)
     )
 
 
-def _said(process: subprocess.Popen[bytes]) -> str:
-    process.kill()
-    text = process.communicate()[1].decode(errors="replace").strip()
+def _said(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    text = errors.read(100_000).decode(errors="replace").strip()
     return text.splitlines()[-1] if text else "it said nothing."
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGINT)
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
     try:
         process.wait(_END)
     except subprocess.TimeoutExpired:

@@ -23,6 +23,12 @@ class MachineWatch:
     def __init__(self) -> None:
         self._before = _throttle_counts()
         self._pi_before = _pi_flags()
+        self._clock: float | None = None
+
+    def look(self) -> None:
+        """Note the clock, while the machine is still at work."""
+        clocks = [c for c in map(_clock, _cpus()) if c is not None]
+        self._clock = round(100 * max(clocks), 1) if clocks else None
 
     def result(self) -> Machine:
         """The machine now, and whether it slowed down since."""
@@ -32,12 +38,11 @@ class MachineWatch:
             throttled = counts > self._before
         if flags is not None:
             throttled = bool(throttled) or bool(flags & 0xF) or flags != self._pi_before
-        clocks = [c for c in map(_clock, _cpus()) if c is not None]
         return Machine(
             name=machine_name(),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
             temperature_c=_temperature(),
-            clock_percent=round(100 * sum(clocks) / len(clocks), 1) if clocks else None,
+            clock_percent=self._clock,
             throttled=throttled,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeaudio.cli.common import HopOption, JsonOption, print_table, seconds_option
+from edgeaudio.errors import EdgeAudioError
+
+MOST_HOP = 60.0
+"""Seconds; `listen` in real time is measured over two hops."""
 
 if TYPE_CHECKING:
     from edgeaudio.bench.report import Bench, Percentiles
@@ -27,27 +30,36 @@ def bench(
     ] = 10.0,
     threads: Annotated[int, typer.Option(help="Threads for the network.", min=1, max=256)] = 1,
     streams: Annotated[
-        int | None, typer.Option(help="Also try so many streams at once.", min=1, max=10_000)
+        int | None, typer.Option(help="Also try so many streams at once.", min=1, max=1000)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on this machine: time, memory, latency, heat; and say whether it fits.
 
-    Of several models, the last line names the one to run: the fastest.
+    Of several models of the same classes, the last line names the one to run: the one that has the
+    most time to spare (with --json, "run": true).
     """
-    # As for `listen`, whose figures these are.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from edgeaudio.bench.report import better_of
+    from edgeaudio.seal import read_sealed
+
+    for path in model:  # all of them, before the first is measured
+        read_sealed(path)
     found = [_measure(path, hop, seconds, threads, streams) for path in model]
+    best = better_of(found) if len(found) > 1 else None
     if as_json:
         for result in found:
-            typer.echo(json.dumps(record(result), ensure_ascii=False))
+            line = record(result) | ({"run": result is best} if len(found) > 1 else {})
+            typer.echo(json.dumps(line, ensure_ascii=False))
         return
     _print(found)
     for result in found:
         typer.echo(result.verdict)
-    if len(found) > 1:
-        best = min(found, key=lambda b: b.stages.mean_s)
-        typer.echo(f"Run {best.model}: of these it is the fastest here.")
+    if best:
+        typer.echo(f"Run {best.model}: it has the most time to spare here.")
+    elif len(found) > 1:
+        typer.echo(
+            "None is to be preferred: none fits, they differ by little, or in their classes."
+        )
 
 
 def _measure(
@@ -60,17 +72,22 @@ def _measure(
     from edgeaudio.model import load_model
     from edgeaudio.pipeline import window_spec
 
+    if hop is not None and hop > MOST_HOP:
+        raise EdgeAudioError(f"bench measures hops of up to {MOST_HOP:g} s, not {hop:g} s.")
     watch = MachineWatch()
     loaded = load_model(path, threads=threads)
     spec = window_spec(loaded, hop)
+    stages = measure_stages(loaded, hop, seconds)
+    watch.look()
     return Bench(
         model=str(path),
+        labels=loaded.labels,
         extractor=loaded.contract.extractor.id,
         arithmetic=loaded.contract.arithmetic,
         window_s=spec.window / spec.sample_rate,
         hop_s=spec.hop / spec.sample_rate,
         threads=threads,
-        stages=measure_stages(loaded, hop, seconds),
+        stages=stages,
         live=measure_live(path, spec, seconds, threads) if loaded.labels else None,
         streams=measure_streams(loaded, hop, streams, seconds) if streams else None,
         machine=watch.result(),
@@ -91,8 +108,10 @@ def record(found: Bench) -> dict[str, Any]:
         **{name: stages[name] for name in ("frontend_ms", "network_ms", "head_ms", "pipeline_ms")},
         "resampling_ms": stages["resampling_ms"],
         "rtf": round(found.rtf, 6),
+        "core_share": round(found.core_share, 6),
         "streams_per_core": found.streams_per_core,
         "start_s": live.get("start_s"),
+        "decisions": live.get("decisions"),
         "latency_ms": live.get("latency_ms"),
         "cpu_percent": live.get("cpu_percent"),
         "rss_mb": live.get("rss_mb"),
@@ -133,9 +152,9 @@ def _rows(found: Bench) -> list[tuple[str, str]]:
         ("resampling, ms", _number(stages.resampling_ms, "{:.2f}", "none")),
         ("real-time factor", f"{found.rtf:.4f}"),
         ("streams on a core", str(found.streams_per_core)),
-        ("processor, % of a core", _number(live.cpu_percent if live else None, "{:.1f}")),
-        ("resident memory, MB", _number(live.rss_mb if live else None, "{:.0f}")),
-        ("first decision, s**", _number(live.start_s if live else None, "{:.2f}")),
+        ("processor, % of a core", _number(live.cpu_percent, "{:.1f}") if live else "-"),
+        ("resident memory, MB", _number(live.rss_mb, "{:.0f}") if live else "-"),
+        ("first decision, s**", _number(live.start_s, "{:.2f}") if live else "-"),
         ("sample to decision, ms*", _times(live.latency_ms if live else None)),
         ("temperature, °C", _number(machine.temperature_c, "{:.0f}")),
         ("clock, % of highest", _number(machine.clock_percent, "{:.0f}")),

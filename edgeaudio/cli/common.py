@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 def seconds_option(help: str, least: float, most: float) -> Any:
     """An option in seconds within bounds, which NaN is not."""
-    return typer.Option(metavar="S", help=help, min=least, max=most, callback=_number)
+    return typer.Option(metavar="S", help=help, min=least, max=most, callback=not_nan)
 
 
-def _number(value: float | None) -> float | None:
+def not_nan(value: float | None) -> float | None:
+    """For options whose bounds NaN would pass."""
     if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no number of seconds.")
+        raise typer.BadParameter("nan is no number.")
     return value
 
 

@@ -11,8 +11,8 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 INTERRUPTED = 130
 _RETRY_SECONDS = 0.02
 
-_ON_DEVICES = ("listen", "classify", "verify", "devices")
-"""Commands that multiply no matrices outside of ONNX Runtime."""
+_ON_DEVICES = ("listen", "classify", "verify", "devices", "bench")
+"""Commands whose matrices, outside of ONNX Runtime, are too small for several threads."""
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ from edgeaudio.cli.common import (
     DEFAULT_EXTRACTOR,
     ForceOption,
     JobsOption,
+    not_nan,
     progress_bar,
     report_skipped,
     require_extra,
@@ -90,7 +92,11 @@ def export(
     max_accuracy_drop: Annotated[
         float,
         typer.Option(
-            metavar="POINTS", help="Points of accuracy that int8 may lose.", min=0, max=100
+            metavar="POINTS",
+            help="Points of accuracy that int8 may lose.",
+            min=0,
+            max=100,
+            callback=not_nan,
         ),
     ] = 0.5,
     horizon: Annotated[
@@ -128,6 +134,8 @@ def export(
     )
     check_match(found, head_file, horizon)
     dataset, calibration = _calibration(calibrate, found) if calibrate else (None, None)
+    if dataset is not None and head_file:
+        _report_labels(dataset.labels, head_file.info.labels)
     parts = _Parts(found, head_file, horizon, calibration)
     light = None
     if dataset is not None and quantize != "none":
@@ -137,11 +145,18 @@ def export(
     else:
         chosen = light if light is None or quantize == "int8" or _is_better(light) else None
         _write(output, parts, chosen, force=force)
-    if calibration:
-        from edgeaudio_export.calibration import RECORDED
 
-        names = ", ".join(name.removeprefix(RECORDED) for name in calibration.windows)
-        typer.echo(f"It holds one recorded window each of: {names} (for its self-test).")
+
+def _report_labels(recorded: Sequence[str], known: Sequence[str]) -> None:
+    """Say where recordings are not of the head's classes."""
+    other = [label for label in recorded if label not in known]
+    missing = [label for label in known if label not in recorded]
+    if other:
+        typer.echo(f"note: the head has no class of these recordings: {', '.join(other)}", err=True)
+    if missing:
+        typer.echo(
+            f"note: there are no recordings to calibrate by of {', '.join(missing)}", err=True
+        )
 
 
 def _calibration(data: Path, extractor: Extractor) -> tuple[Dataset, Calibration]:
@@ -169,13 +184,13 @@ def _lighten(
     except NothingToQuantiseError as error:
         if not auto:
             raise
-        typer.echo(f"float32 is exported: {error}")
+        typer.echo(f"float32 is exported. {error}")
         return None
     with progress_bar("int8 against float32") as progress:
         light = hold_against(
             parts.extractor, made, dataset, parts.head, max_drop, jobs=jobs, progress=progress
         )
-    for line in parity_lines(light.quantisation):
+    for line in parity_lines(light.quantisation, max_drop):
         typer.echo(line)
     if auto and light.objection:
         typer.echo(f"float32 is exported: of int8, {light.objection}.")
@@ -192,12 +207,19 @@ def _is_better(light: Light) -> bool:
 
 
 def _write(output: Path, parts: _Parts, light: Light | None, *, force: bool) -> None:
+    from edgeaudio.contract import KEY, contract_from_json
     from edgeaudio.files import write_atomic
+    from edgeaudio.wire import metadata
+    from edgeaudio_export.calibration import RECORDED
 
     data = parts.assemble(light)
     write_atomic(output, data, overwrite=force)
     contents = _contents(parts, light.quantisation if light else None)
     typer.echo(f"{output}: {len(data) / 1e6:.1f} MB, {contents}.")
+    golden = contract_from_json(metadata(data)[KEY]).golden
+    names = [v.name.removeprefix(RECORDED) for v in golden if v.name.startswith(RECORDED)]
+    if names:
+        typer.echo(f"It holds one recorded window each of: {', '.join(names)} (for its self-test).")
 
 
 def _write_both(output: Path, parts: _Parts, light: Light, target: str, *, force: bool) -> None:

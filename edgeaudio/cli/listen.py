@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,13 +53,18 @@ def listen(
     if (realtime or block) and not source.startswith("file:"):
         raise EdgeAudioError("--realtime and --block are for --source file:PATH.")
     # Before the microphone is opened, since no thread runs while a large library is loaded.
-    from edgeaudio.model import load_model
+    from edgeaudio.model import model_from
+    from edgeaudio.seal import read_sealed
 
+    data = read_sealed(model)
     with ExitStack() as stack:
         opened = None
         if source == "mic" or realtime:  # it fills the first window while the model is loaded
-            opened = stack.enter_context(_open_early(model, source, device, block, realtime))
-        loaded = load_model(model, threads=threads)
+            opened = stack.enter_context(
+                _open_early(lambda: model_from(data, model), source, device, block, realtime)
+            )
+        loaded = model_from(data, model, threads=threads)
+        data = b""  # large, and needed no more
         if opened is None:
             opened = stack.enter_context(_open_source(source, device, block))
         give_back()
@@ -67,17 +72,13 @@ def listen(
 
 
 def _open_early(
-    model: Path, source: str, device: str | None, block: int | None, realtime: bool
+    load: Callable[[], object], source: str, device: str | None, block: int | None, realtime: bool
 ) -> Source:
     """The source, before the model. But what is wrong with the model comes first."""
-    from edgeaudio.model import load_model
-    from edgeaudio.seal import read_sealed
-
-    read_sealed(model)
     try:
         opened = _open_source(source, device, block)
     except EdgeAudioError:
-        load_model(model)
+        load()
         raise
     if not realtime:
         return opened

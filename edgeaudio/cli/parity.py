@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from edgeaudio.quantisation import Accuracy, Cost, Parity, Quantisation
 
 
-def parity_lines(found: Quantisation) -> Iterator[str]:
-    """A few lines: what int8 lost, and what it gained."""
+def parity_lines(found: Quantisation, max_drop: float | None = None) -> Iterator[str]:
+    """A few lines: what int8 lost, and what it gained. max_drop: points that it might have lost."""
     parity = found.parity
     yield (
         f"int8 for {found.target} beside float32, on {parity.recordings} recordings "
-        f"({parity.windows} windows):"
+        f"({parity.windows} windows), some of which calibrated it:"
     )
     for name, value in _rows(found, parity):
         yield f"  {name:14s} {value}"
+    if max_drop is not None and 100 / parity.recordings > max(max_drop, 1e-9):
+        one = 100 / parity.recordings
+        yield f"  One recording is {one:.1f} points: they are too few to see a loss of {max_drop:g}."
 
 
 def _rows(found: Quantisation, parity: Parity) -> Iterator[tuple[str, str]]:
@@ -27,13 +30,13 @@ def _rows(found: Quantisation, parity: Parity) -> Iterator[tuple[str, str]]:
             f"recordings; a likelihood changes by {parity.likelihood_change:.3f} at most",
         )
     if parity.accuracy is None:
-        yield "accuracy", "not measured: too few recordings to hold some out"
+        yield "accuracy", f"not measured: {parity.no_accuracy}"
     else:
         yield from _accuracy(parity.accuracy)
     before, after = parity.before, parity.after
     faster = before.milliseconds / after.milliseconds
-    yield "network", f"{_cost(before)} -> {_cost(after)}: {faster:.1f} x as fast"
-    yield "measured on", parity.machine
+    yield "network", f"{_cost(before)} -> {_cost(after)}"
+    yield "", f"{faster:.1f} times as fast on {parity.machine}"
     left = ", ".join(found.float_layers) or "no layer"
     operators = ", ".join(f"{count} {name}" for name, count in sorted(found.operators.items()))
     yield "calibration", f"{found.method}; in float32: {left}; in int8: {operators}"
@@ -42,8 +45,8 @@ def _rows(found: Quantisation, parity: Parity) -> Iterator[tuple[str, str]]:
 def _accuracy(found: Accuracy) -> Iterator[tuple[str, str]]:
     yield (
         "accuracy",
-        f"{found.before:.2f} % -> {found.after:.2f} % of recordings ({found.head}, "
-        f"{found.folds} folds)",
+        f"{found.before:.2f} % -> {found.after:.2f} % of recordings, by new {found.head} heads of "
+        f"these recordings in {found.folds} folds",
     )
     for label, before in found.recall_before.items():
         after = found.recall_after[label]
@@ -52,4 +55,5 @@ def _accuracy(found: Accuracy) -> Iterator[tuple[str, str]]:
 
 
 def _cost(cost: Cost) -> str:
-    return f"{cost.bytes / 1e6:.2f} MB, {cost.milliseconds:.2f} ms, {cost.megabytes:.0f} MB at work"
+    memory = "" if cost.megabytes is None else f", {cost.megabytes:.0f} MB at work"
+    return f"{cost.bytes / 1e6:.2f} MB, {cost.milliseconds:.2f} ms{memory}"

@@ -68,10 +68,11 @@ def spec_of(extractor: Extractor, hop: float | None) -> WindowSpec:
 class WindowEmbedder:
     """An extractor at work on recordings, cut as a device cuts them."""
 
-    def __init__(self, extractor: Extractor, spec: WindowSpec) -> None:
-        graph = extractor.graph().SerializeToString()
+    def __init__(self, extractor: Extractor, spec: WindowSpec, graph: bytes | None = None) -> None:
+        """graph: of the extractor, serialised; made here if None."""
+        data = extractor.graph().SerializeToString() if graph is None else graph
         sizes = (extractor.window, extractor.dimensions)
-        self._network = open_network(graph, extractor.front_end, *sizes)
+        self._network = open_network(data, extractor.front_end, *sizes)
         self._spec = spec
 
     def embed(self, path: Path) -> F32:

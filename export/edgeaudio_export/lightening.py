@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.quantisation import Parity, Quantisation
@@ -14,10 +13,12 @@ from edgeaudio_export.heads.file import HeadFile
 from edgeaudio_export.parity import measure_parity
 from edgeaudio_export.quantised import LightExtractor
 
-Quantize = Literal["none", "int8", "auto"]
-
 LEAST_COSINE = 0.9
-"""Centred cosine that int8 must have where no accuracy can be measured."""
+"""Centred cosine that embeddings in int8 must have to those in float32."""
+
+MOST_OTHERS = 5.0
+"""Percent of the recordings that may get another label by the user's own head, besides what
+accuracy may be lost: where float32 is wrong, int8 may be otherwise wrong, or right."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,23 @@ def hold_against(
 
 def objection(parity: Parity, max_drop: float) -> str:
     """Why a network loses too much, in a sentence; empty if it does not."""
-    accuracy = parity.accuracy
-    if accuracy is None:
-        if parity.centred_cosine >= LEAST_COSINE:
-            return ""
+    # Percentages are sums in floating point: a drop of exactly the limit is allowed.
+    limit = max_drop + 1e-9
+    accuracy, agree = parity.accuracy, parity.recordings_agree
+    if accuracy and not accuracy.before - accuracy.after <= limit:
+        drop = accuracy.before - accuracy.after
+        return f"it loses {drop:.2f} points of accuracy, at most {max_drop:g} may be lost"
+    if not parity.centred_cosine >= LEAST_COSINE:
         return (
             f"its embeddings have a centred cosine of {parity.centred_cosine:.3f} to those in "
-            f"float32, at least {LEAST_COSINE} is expected where accuracy can't be measured"
+            f"float32, at least {LEAST_COSINE} is expected"
         )
-    drop = accuracy.before - accuracy.after
-    # Percentages are sums in floating point: a drop of exactly the limit is allowed.
-    if drop <= max_drop + 1e-9:
-        return ""
-    return f"it loses {drop:.2f} points of accuracy, at most {max_drop:g} may be lost"
+    if agree is not None and not 100 - agree <= MOST_OTHERS + limit:
+        return (
+            f"by this head {100 - agree:.1f} % of the recordings get another label than in "
+            f"float32, at most {MOST_OTHERS + max_drop:g} % may"
+        )
+    return ""
 
 
 def refuse(light: Light) -> None:

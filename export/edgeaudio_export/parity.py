@@ -12,24 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from edgeaudio.audio.file import FileSource
-from edgeaudio.audio.windows import windows_of
 from edgeaudio.bench.machine import machine_name
 from edgeaudio.bench.sound import machine_sound
 from edgeaudio.bench.system import resident
 from edgeaudio.decide.fusion import pool
-from edgeaudio.errors import AudioFileError, DataError
+from edgeaudio.errors import AudioFileError, DataError, MissingExtraError
 from edgeaudio.network import Network, open_network, open_session
 from edgeaudio.quantisation import Accuracy, Cost, Parity
-from edgeaudio.types import F32, FusionName, WindowSpec
+from edgeaudio.types import F32, FusionName
 from edgeaudio_export.datasets.recordings import Dataset
-from edgeaudio_export.embed import Embedded, Progress, spec_of
+from edgeaudio_export.embed import Embedded, Progress, WindowEmbedder, spec_of
 from edgeaudio_export.engines import Engine, get_engine
 from edgeaudio_export.evaluate.cross_validate import held_out
 from edgeaudio_export.evaluate.windows import embedded
 from edgeaudio_export.extractors import Extractor
 from edgeaudio_export.heads.file import HeadFile
 from edgeaudio_export.heads.kinds import HEADS, new_head
+from edgeaudio_export.quantise.survey import centred_cosine
 from edgeaudio_export.train import examples
 
 DEFAULT_HEAD = "svm"
@@ -65,16 +64,18 @@ def measure_parity(
     """
     engine = get_engine("local", jobs)
     sides = _embed(dataset, before, after, engine, progress)
-    costs = _costs(before, after, engine)
+    costs = _costs(before, after)
+    accuracy, reason = _accuracy(sides, head)
     windows, recordings, change = _agreement(sides, head) if head else (None, None, None)
     return Parity(
         recordings=len(sides.after),
         windows=sum(map(len, sides.after)),
-        centred_cosine=_centred_cosine(sides),
+        centred_cosine=float(centred_cosine(*map(np.concatenate, zip(*sides.pairs, strict=True)))),
         windows_agree=windows,
         recordings_agree=recordings,
         likelihood_change=change,
-        accuracy=_accuracy(sides, head),
+        accuracy=accuracy,
+        no_accuracy=reason,
         before=costs[0],
         after=costs[1],
         machine=machine_name(),
@@ -104,31 +105,19 @@ class _Embedder:
     """Embeds recordings with a graph in a file; None for one that can't be read."""
 
     def __init__(self, graph: Path, extractor: Extractor) -> None:
-        self._network = _open(graph, extractor)
-        self._spec: WindowSpec = spec_of(extractor, None)
+        spec = spec_of(extractor, None)
+        self._embedder = WindowEmbedder(extractor, spec, graph.read_bytes())
 
     def __call__(self, path: Path) -> F32 | None:
         try:
-            with FileSource(path) as source:
-                windows = [w.samples for w in windows_of(source, self._spec)]
+            return self._embedder.embed(path)
         except AudioFileError:
             return None
-        return self._network.embed(np.stack(windows))
 
 
 def _open(graph: Path, extractor: Extractor) -> Network:
     sizes = (extractor.window, extractor.dimensions)
     return open_network(graph.read_bytes(), extractor.front_end, *sizes)
-
-
-def _centred_cosine(sides: Sides) -> float:
-    """Mean over windows; both less the mean of the embeddings before."""
-    before = np.concatenate(sides.embedded.embeddings).astype(np.float64)
-    after = np.concatenate(sides.after).astype(np.float64)
-    mean = before.mean(axis=0)
-    before, after = before - mean, after - mean
-    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    return float(np.mean((before * after).sum(axis=1) / np.maximum(norms, 1e-12)))
 
 
 def _agreement(sides: Sides, head: HeadFile) -> tuple[float, float, float]:
@@ -144,7 +133,8 @@ def _agreement(sides: Sides, head: HeadFile) -> tuple[float, float, float]:
         likelihoods = classify(before), classify(after)
         same += int((likelihoods[0].argmax(axis=1) == likelihoods[1].argmax(axis=1)).sum())
         count += len(before)
-        change = max(change, float(np.abs(likelihoods[0] - likelihoods[1]).max()))
+        # Not max: that would let NaN pass.
+        change = float(np.fmax(change, np.abs(likelihoods[0] - likelihoods[1]).max()))
         fused = [_fused(rows, head.info.fusion, classify) for rows in (before, after)]
         same_recordings += int(fused[0].argmax() == fused[1].argmax())
     return 100 * same / count, 100 * same_recordings / len(sides.after), change
@@ -155,13 +145,16 @@ def _fused(rows: F32, fusion: FusionName, classify: Callable[[F32], Any]) -> F32
     return np.asarray(classify(inputs).sum(axis=0))
 
 
-def _accuracy(sides: Sides, head: HeadFile | None) -> Accuracy | None:
-    """Of heads trained before, on recordings that they have not seen, before and after."""
+def _accuracy(sides: Sides, head: HeadFile | None) -> tuple[Accuracy | None, str]:
+    """Of heads trained before, on recordings that they have not seen, before and after.
+
+    None, and why, where none can be held out.
+    """
     try:
         dataset, _, trials = held_out(sides.embedded.dataset)
-    except DataError:
-        return None
-    kind = head.info.kind if head and head.info.kind in HEADS else DEFAULT_HEAD
+    except DataError as error:
+        return None, str(error)
+    kind = _kind(head)
     fusion: FusionName = head.info.fusion if head else "late"
     of = {
         r.path: pair for r, pair in zip(sides.embedded.dataset.recordings, sides.pairs, strict=True)
@@ -186,7 +179,7 @@ def _accuracy(sides: Sides, head: HeadFile | None) -> Accuracy | None:
         right.append(_percent(found))
     before, after = np.mean(right, axis=0)
     recall = {label: _percent(found) for label, found in hits.items() if found}
-    return Accuracy(
+    found_accuracy = Accuracy(
         head=kind,
         folds=len(trials),
         before=float(before),
@@ -194,13 +187,25 @@ def _accuracy(sides: Sides, head: HeadFile | None) -> Accuracy | None:
         recall_before={label: pair[0] for label, pair in recall.items()},
         recall_after={label: pair[1] for label, pair in recall.items()},
     )
+    return found_accuracy, ""
+
+
+def _kind(head: HeadFile | None) -> str:
+    """Of the heads that are trained: the file's own, where that is one of ours."""
+    if head is None or head.info.kind not in HEADS:
+        return DEFAULT_HEAD
+    try:
+        HEADS[head.info.kind].ready()
+    except MissingExtraError:
+        return DEFAULT_HEAD
+    return head.info.kind
 
 
 def _percent(found: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
     return tuple(float(v) for v in 100 * np.mean(found, axis=0))  # type: ignore[return-value]
 
 
-def _costs(before: Extractor, after: Extractor, engine: Engine) -> tuple[Cost, Cost]:
+def _costs(before: Extractor, after: Extractor) -> tuple[Cost, Cost]:
     """Of the networks, without the front-end: timed in alternation, on one thread."""
     with tempfile.TemporaryDirectory() as folder:
         networks, memory, sizes = [], [], []
@@ -209,12 +214,12 @@ def _costs(before: Extractor, after: Extractor, engine: Engine) -> tuple[Cost, C
             path.write_bytes(extractor.graph().SerializeToString())
             light = replace(extractor, build=None, columns=None)  # type: ignore[arg-type]
             # Two items make it a process of its own, whose memory is nobody else's.
-            memory.append(max(get_engine("local", 2).run(_Footprint, (path, light), [0, 0])))
+            memory.append(next(get_engine("local", 2).run(_Footprint, (path, light), [0, 0])))
             sizes.append(path.stat().st_size)
             networks.append(_open(path, light))
     times = _times(networks, before)
     first, second = (
-        Cost(size, round(1000 * t, 3), round(mb, 1))
+        Cost(size, max(0.001, round(1000 * t, 3)), mb)
         for size, t, mb in zip(sizes, times, memory, strict=True)
     )
     return first, second
@@ -236,14 +241,17 @@ class _Footprint:
     """Megabytes that a network takes while it works; in a process of its own."""
 
     def __init__(self, graph: Path, extractor: Extractor) -> None:
-        before = resident() or 0.0
+        before = resident()
         network = _open(graph, extractor)
         window = _test_window(extractor)
         for _ in range(_AT_WORK):
             network.embed(window)
-        self._taken = max(0.0, (resident() or 0.0) - before)
+        after = resident()
+        self._taken: float | None = None
+        if before is not None and after is not None:
+            self._taken = round(max(0.0, after - before), 1)
 
-    def __call__(self, item: int) -> float:
+    def __call__(self, item: int) -> float | None:
         return self._taken
 
 

@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ CALIBRATION_WINDOWS = 64
 """So many windows calibrate, from as many recordings, the classes in turn; and a few generated
 ones, silence and noise among them, which a device will hear though nobody recorded them."""
 
+_GOLDEN_RATIO = 0.618  # multiples of it fall evenly between 0 and 1, whatever their number
+
 
 @dataclass(frozen=True)
 class LightExtractor:
@@ -50,7 +53,7 @@ def quantised_extractor(
     """
     whole = extractor.graph()
     network = _network(extractor, whole)
-    windows = _calibration_windows(extractor, dataset)
+    windows = _calibration_windows(extractor, dataset.training())
     found = quantise(network, windows, target, progress=progress)
     model = _joined(whole, network, found.model)
     text = f"int8 {extractor.digest} {hashlib.sha256(_bytes(model)).hexdigest()}"
@@ -131,10 +134,11 @@ def _calibration_windows(extractor: Extractor, dataset: Dataset) -> list[NDArray
     if not found:
         raise DataError(f"{dataset.root} holds no recording that could calibrate.")
     various = various_windows(extractor.window, extractor.sample_rate)
-    every = len(found) // len(various) + 1
-    for i, window in enumerate(various):  # between the others: some calibrate, some judge
+    # Between the others, an odd number apart: every fourth judges, the rest calibrate.
+    apart = (len(found) // len(various) + 2) | 1
+    for i, window in enumerate(various):
         ready = front_end(window).copy() if front_end else window[None]
-        found.insert(i * (every + 1), ready)
+        found.insert(i * apart, ready)
     return found
 
 
@@ -153,12 +157,18 @@ def _in_turns(dataset: Dataset) -> Iterator[Recording]:
 
 def _one_window(recording: Recording, extractor: Extractor, number: int) -> NDArray[Any] | None:
     """One of its windows, another for each number; None if it can't be read."""
+    spec = spec_of(extractor, None)
     try:
         with FileSource(recording.path) as source:
-            windows = [w.samples for w in windows_of(source, spec_of(extractor, None))]
+            samples = (source.frames or 0) * spec.sample_rate / source.sample_rate
+            count = max(1, int((samples - spec.window) / spec.hop) + 1)
+            chosen = int(number * _GOLDEN_RATIO * count) % count
+            last = None
+            for window in islice(windows_of(source, spec), chosen + 1):
+                last = window.samples
+            return last
     except AudioFileError:
         return None
-    return windows[int(number * 0.618 * len(windows)) % len(windows)] if windows else None
 
 
 def _bytes(model: onnx.ModelProto) -> bytes:

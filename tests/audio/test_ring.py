@@ -18,6 +18,7 @@ def ramp(start: int, count: int) -> np.ndarray:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=60))
 def test_every_frame_comes_out_at_its_index_or_is_counted_lost(steps: list) -> None:
     ring = RingBuffer(50, 1)
+    assert ring.read(0) is None
     written, received = 0, 0
     for is_write, count in [*steps, (False, 0), (False, 0), (False, 0)]:
         if is_write:
@@ -37,6 +38,7 @@ def test_every_frame_comes_out_at_its_index_or_is_counted_lost(steps: list) -> N
 
 def test_a_loss_is_declared_on_the_block_after_it() -> None:
     ring = RingBuffer(10, 1)
+    assert ring.read(0) is None
     ring.write(ramp(0, 8))
     ring.write(ramp(8, 5))  # no room
     first = ring.read(0)
@@ -47,6 +49,34 @@ def test_a_loss_is_declared_on_the_block_after_it() -> None:
     assert second is not None
     assert (second.start, len(second.samples), second.gap) == (13, 4, True)
     assert ring.lost == 5
+
+
+def test_what_came_before_anybody_read_is_the_newest() -> None:
+    """A model may take longer to load than the ring holds."""
+    ring = RingBuffer(10, 1)
+    for start in range(0, 28, 4):
+        ring.write(ramp(start, 4))
+    block = ring.read(0)
+    assert block is not None
+    assert (block.start, block.gap) == (0, False)
+    assert np.array_equal(block.samples, ramp(18, 10))
+    ring.write(ramp(28, 4))
+    block = ring.read(0)
+    assert block is not None
+    assert (block.start, block.gap) == (10, False)
+    assert np.array_equal(block.samples, ramp(28, 4))
+    assert ring.lost == 0, "nobody waited for what came before"
+
+
+def test_no_gap_stays_inside_of_what_is_left() -> None:
+    ring = RingBuffer(10, 1)
+    ring.write(ramp(0, 6))
+    ring.write(ramp(6, 3), gap=True)
+    ring.write(ramp(9, 4))
+    block = ring.read(0)
+    assert block is not None
+    assert (block.start, block.gap) == (0, False)
+    assert np.array_equal(block.samples, ramp(6, 7))
 
 
 def test_an_uncounted_loss_splits_the_blocks() -> None:

@@ -106,7 +106,7 @@ def test_nothing_to_quantise(engine_head_path: Path, engine_folder: Path, tmp_pa
     assert "othing to quantise" in err
     assert not path.exists()
     out, _ = edgeaudio("export", *arguments, "--quantize", "auto")
-    assert "float32 is exported: There is nothing to quantise" in out
+    assert "float32 is exported. There is nothing to quantise" in out
     assert load_model(path).contract.arithmetic == "float32"
 
 
@@ -140,6 +140,12 @@ def test_bench(in_int8: tuple[Path, str]) -> None:
     out, _ = edgeaudio("bench", "--model", in_int8[0], "--seconds", 1)
     assert "whole pipeline" in out
     assert "This machine can" in out
+    out, _ = edgeaudio("bench", "-m", in_int8[0], "-m", in_int8[0], "--seconds", 1, "--json")
+    assert [line["run"] for line in objects(out)] == [False, False], "twice the same"
+    _, err = edgeaudio("bench", "-m", in_int8[0], "-m", "missing.onnx", status=3)
+    assert "missing.onnx can't be read" in err
+    _, err = edgeaudio("bench", "-m", in_int8[0], "--hop", 90, status=2)
+    assert "hops of up to 60 s" in err
 
 
 def test_bench_of_an_extractor_alone(trained: Path, tmp_path: Path) -> None:

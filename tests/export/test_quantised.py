@@ -96,12 +96,21 @@ def test_various_windows_are_various() -> None:
     assert 0 < sorted(levels)[1] < 0.005
 
 
+def test_another_label_by_the_users_own_head() -> None:
+    cost = Cost(1, 1.0, 1.0)
+    same = Accuracy("svm", 5, 100.0, 100.0, {}, {})
+    parity = Parity(10, 10, 0.95, 90.0, 94.4, 0.5, same, cost, cost, "")
+    assert "by this head 5.6 % of the recordings get another label" in objection(parity, 0.5)
+    assert objection(replace(parity, recordings_agree=94.6), 0.5) == ""
+
+
 @pytest.mark.parametrize(
     ("accuracy", "cosine", "limit", "words"),
     [
-        ((90.0, 89.5), 0.5, 0.5, ""),
+        ((90.0, 89.5), 0.9, 0.5, ""),
         ((90.0, 89.5), 0.99, 0.4, "loses 0.50 points of accuracy, at most 0.4 may be lost"),
-        ((90.0, 95.0), 0.1, 0.0, ""),
+        ((90.0, 95.0), 0.95, 0.0, ""),
+        ((90.0, 95.0), 0.1, 0.0, "centred cosine of 0.100"),
         (None, 0.95, 0.5, ""),
         (None, 0.85, 0.5, "centred cosine of 0.850 to those in float32, at least 0.9"),
     ],

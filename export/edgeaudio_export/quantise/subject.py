@@ -163,7 +163,7 @@ def _check(
     if not layers:
         raise NothingToQuantiseError(
             "There is nothing to quantise in this network: no convolution or dense layer with "
-            f"constant float32 weights reads float32 that is computed from {graph.input!r}."
+            "weights of its own in float32."
         )
     if unknown := keep - {layer.name for layer in layers}:
         raise EdgeAudioError(
