@@ -18,7 +18,7 @@ def parity_lines(found: Quantisation, max_drop: float | None = None) -> Iterator
         yield f"  {name:14s} {value}"
     if max_drop is not None and 100 / parity.recordings > max(max_drop, 1e-9):
         one = 100 / parity.recordings
-        yield f"  One recording is {one:.1f} points: they are too few to see a loss of {max_drop:g}."
+        yield f"  One recording is {one:.1f} points: too few to see a loss of {max_drop:g}."
 
 
 def _rows(found: Quantisation, parity: Parity) -> Iterator[tuple[str, str]]:

@@ -133,9 +133,11 @@ def test_bench(in_int8: tuple[Path, str]) -> None:
     for name in ("frontend_ms", "network_ms", "head_ms", "pipeline_ms", "latency_ms"):
         assert 0 < found[name]["p50"] <= found[name]["p95"] <= found[name]["p99"], name
     assert found["rtf"] > 0
-    assert found["streams_per_core"] == int(1 / found["rtf"])
+    assert (
+        1 / found["core_share"] - 1.01 < found["streams_per_core"] < 1 / found["core_share"] + 0.01
+    )
     assert found["rss_mb"] > 20
-    assert found["start_s"] < 30
+    assert 0 < found["start_s"] < 30
     assert found["streams"]["count"] == 3
     out, _ = edgeaudio("bench", "--model", in_int8[0], "--seconds", 1)
     assert "whole pipeline" in out
