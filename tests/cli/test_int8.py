@@ -88,6 +88,7 @@ def test_a_file_in_int8(in_int8: tuple[Path, str], trained: Path, engine_folder:
         (("--quantize", "int8"), "--quantize int8 needs recordings: --calibrate DATA."),
         (("--quantize", "auto"), "--quantize auto needs recordings: --calibrate DATA."),
         (("--target", "arm64"), "--target is for int8; add --quantize"),
+        (("--quantize", "int8", "--max-accuracy-drop", "nan"), "nan is no number"),
     ],
 )
 def test_requests_that_make_no_sense(
