@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,7 +163,7 @@ class MicrophoneSource(Source):
     def _record(self, stream: Any) -> None:
         """Sound card to ring buffer, until either is closed; the recorder's thread."""
         ring, rate = self._ring, self.sample_rate
-        seen, late = 0, _POLL_SECONDS[0]
+        seen, late, last = 0, _POLL_SECONDS[0], time.monotonic()
         try:
             # A card may have a shorter buffer than was asked for: never wait until it is full.
             drain = max(1, int(min(DRAIN_SECONDS, stream.latency / 2) * rate))
@@ -173,7 +174,11 @@ class MicrophoneSource(Source):
                 if there >= wanted:
                     sound, overflowed = stream.read(there)
                     samples = np.frombuffer(sound, np.float32).reshape(-1, self.channels)
-                    ring.write(samples, gap=overflowed)
+                    now = time.monotonic()
+                    # What the card could not keep is what has sounded since, less what is here.
+                    lost = max(0, round((now - last) * rate) - there) if overflowed else 0
+                    ring.write(samples, gap=overflowed, missing=lost)
+                    last = now
                     seen, late = 0, _POLL_SECONDS[0]
                     continue
                 late = _POLL_SECONDS[0] if there != seen else min(2 * late, _POLL_SECONDS[1])

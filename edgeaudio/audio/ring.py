@@ -38,14 +38,15 @@ class RingBuffer:
 
     @property
     def lost(self) -> int:
-        """Frames dropped so far because the reader was too slow."""
+        """Frames lost so far: because the reader was too slow, or before they came here."""
         return self._lost_before_write + self._before_start
 
-    def write(self, samples: F32, *, gap: bool = False) -> None:
-        """Copy `samples` in. `gap`: sound was lost before them, elsewhere and uncounted."""
+    def write(self, samples: F32, *, gap: bool = False, missing: int = 0) -> None:
+        """Copy `samples` in. gap: sound was lost before them, elsewhere; `missing` frames of it."""
         with self._arrived:
             free = len(self._data) - (self._written - self._read)
             if gap:
+                self._lost_before_write += missing
                 self._mark_gap()
             if len(samples) > free and not self._begun:
                 self._drop_oldest(len(samples) - free)
@@ -113,14 +114,13 @@ class RingBuffer:
         return self._closed
 
     def _drop_oldest(self, frames: int) -> None:
-        """Nobody has read yet: what is oldest is of no use, and what is left counts from 0."""
-        oldest = self._read + frames
-        if self._gap_at:  # none stays inside of what is left
-            oldest = max(oldest, self._gap_at[-1][0])
-            self._gap_at.clear()
-        self._read = min(oldest, self._written)
-        self._before_start = self._read
-        self._lost_before_write = self._lost_before_read = -self._read
+        """Nobody has read yet: the newest is of more use. What is left begins with a gap."""
+        oldest = min(self._read + frames, self._written)
+        passed = [lost for position, lost in self._gap_at if position <= oldest]
+        self._gap_at = [mark for mark in self._gap_at if mark[0] > oldest]
+        self._gap_at.insert(0, (oldest, passed[-1] if passed else self._lost_before_read))
+        self._before_start += oldest - self._read
+        self._read = oldest
 
     def _ready(self) -> bool:
         return self._written - self._read >= self._least or self._closed

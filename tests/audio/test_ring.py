@@ -51,32 +51,39 @@ def test_a_loss_is_declared_on_the_block_after_it() -> None:
     assert ring.lost == 5
 
 
-def test_what_came_before_anybody_read_is_the_newest() -> None:
+def test_what_a_card_lost_is_counted() -> None:
+    ring = RingBuffer(20, 1)
+    ring.write(ramp(0, 5))
+    ring.write(ramp(12, 4), gap=True, missing=7)
+    found = [ring.read(0), ring.read(0)]
+    assert [(b.start, len(b.samples), b.gap) for b in found if b] == [(0, 5, False), (12, 4, True)]
+    assert ring.lost == 7
+
+
+def test_before_anybody_reads_the_oldest_is_dropped() -> None:
     """A model may take longer to load than the ring holds."""
     ring = RingBuffer(10, 1)
     for start in range(0, 28, 4):
         ring.write(ramp(start, 4))
     block = ring.read(0)
     assert block is not None
-    assert (block.start, block.gap) == (0, False)
+    assert (block.start, block.gap) == (18, True)
     assert np.array_equal(block.samples, ramp(18, 10))
     ring.write(ramp(28, 4))
     block = ring.read(0)
     assert block is not None
-    assert (block.start, block.gap) == (10, False)
-    assert np.array_equal(block.samples, ramp(28, 4))
-    assert ring.lost == 0, "nobody waited for what came before"
+    assert (block.start, block.gap) == (28, False)
+    assert ring.lost == 18
 
 
-def test_no_gap_stays_inside_of_what_is_left() -> None:
+def test_a_gap_inside_of_what_is_left_is_declared() -> None:
     ring = RingBuffer(10, 1)
     ring.write(ramp(0, 6))
     ring.write(ramp(6, 3), gap=True)
     ring.write(ramp(9, 4))
-    block = ring.read(0)
-    assert block is not None
-    assert (block.start, block.gap) == (0, False)
-    assert np.array_equal(block.samples, ramp(6, 7))
+    found = [ring.read(0), ring.read(0)]
+    assert [(b.start, len(b.samples), b.gap) for b in found if b] == [(3, 3, True), (6, 7, True)]
+    assert ring.lost == 3
 
 
 def test_an_uncounted_loss_splits_the_blocks() -> None:

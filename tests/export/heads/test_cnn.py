@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeaudio.errors import EdgeAudioError, MissingExtraError
-from edgeaudio.network import Network, open_session
+from edgeaudio.network import open_network, open_session
 from edgeaudio_export.extractors import get_extractor
 from edgeaudio_export.frontends import logmel
 from edgeaudio_export.golden import generated_windows
@@ -80,9 +80,8 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", generated_windows(32_000, 32_000))
 def test_the_extractor_is_its_reference(name: str) -> None:
     extractor = get_extractor("logmel")
-    network = Network(
-        open_session(extractor.graph().SerializeToString()), 32_000, extractor.dimensions
-    )
+    data = extractor.graph().SerializeToString()
+    network = open_network(data, extractor.front_end, 32_000, extractor.dimensions)
     window = generated_windows(32_000, 32_000)[name][None]
     assert np.abs(network.embed(window) - logmel.reference(window)).max() <= 1e-5
 

@@ -178,7 +178,7 @@ def test_a_kept_layer_whose_exact_grid_is_coarse_is_in_plain_float() -> None:
 def test_a_network_without_layers_is_refused() -> None:
     extractor = get_extractor("logmel-stats")
     pcm = [np.zeros((1, extractor.window), np.float32)] * 8
-    with pytest.raises(EdgeAudioError, match="nothing to quantise.*'pcm'"):
+    with pytest.raises(EdgeAudioError, match="nothing to quantise"):
         quantise(extractor.graph(), pcm, "x86-64")
 
 
