@@ -34,7 +34,7 @@ from edgeaudio_export.train import train_head
 pytestmark = pytest.mark.microphone
 
 EDGEAUDIO = Path(sys.executable).parent / "edgeaudio"
-CLIPS_PER_CLASS = 4
+CLIPS_PER_CLASS = 2
 CLIP_SECONDS = 5.0
 HORIZON = 4.0
 MICROPHONES = 4  # at the same time
