@@ -117,7 +117,7 @@ def dequantised_yamnet(path: Path, pcm: np.ndarray) -> np.ndarray:
         if tensor.ShapeLength() == 2 and tensor.ShapeAsNumpy().tolist() == [64, 257]
     )
     frames = spectra.frames_of(pcm.astype(np.float64), vggish.FRAME, vggish.HOP)
-    power = spectra.power(frames, spectra.hann(vggish.FRAME), vggish.FFT)
+    power = spectra.power(frames, hann(vggish.FRAME), vggish.FFT)
     cells = np.log(np.sqrt(power) @ mel.T + vggish.YAMNET_OFFSET).astype(np.float32)
     b = GraphBuilder()
     b.rename_last(
