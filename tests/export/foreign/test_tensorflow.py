@@ -100,6 +100,7 @@ def dequantised_yamnet(path: Path, pcm: np.ndarray) -> np.ndarray:
     """Our own YAMNet, whose importer has nothing of TensorFlow, with the file's mel matrix."""
     import tflite
 
+    from edgeaudio.spectrogram import hann
     from edgeaudio_export.frontends import spectra, vggish
     from edgeaudio_export.graphs import GraphBuilder
     from edgeaudio_export.networks import yamnet
