@@ -133,8 +133,8 @@ def _agreement(sides: Sides, head: HeadFile) -> tuple[float, float, float]:
         likelihoods = classify(before), classify(after)
         same += int((likelihoods[0].argmax(axis=1) == likelihoods[1].argmax(axis=1)).sum())
         count += len(before)
-        # Not max: that would let NaN pass.
-        change = float(np.fmax(change, np.abs(likelihoods[0] - likelihoods[1]).max()))
+        # Python's max might drop NaN; numpy's keeps it.
+        change = float(np.maximum(change, np.abs(likelihoods[0] - likelihoods[1]).max()))
         fused = [_fused(rows, head.info.fusion, classify) for rows in (before, after)]
         same_recordings += int(fused[0].argmax() == fused[1].argmax())
     return 100 * same / count, 100 * same_recordings / len(sides.after), change

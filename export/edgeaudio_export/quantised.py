@@ -36,11 +36,10 @@ _GOLDEN_RATIO = 0.618  # multiples of it fall evenly between 0 and 1, whatever t
 
 @dataclass(frozen=True)
 class LightExtractor:
-    """extractor: in int8. quantised: how it came to it. network: what was quantised, in float32."""
+    """extractor: in int8. quantised: how it came to it."""
 
     extractor: Extractor
     quantised: Quantised
-    network: onnx.ModelProto
 
 
 def quantised_extractor(
@@ -70,7 +69,7 @@ def quantised_extractor(
         build=build,
         columns=None,
     )
-    return LightExtractor(light, found, network)
+    return LightExtractor(light, found)
 
 
 def this_target() -> str:
